@@ -6,5 +6,6 @@ those codes are, and `examine` puts all of it on one page.
 
 from actscope import hashing
 from actscope.codes import Codes, Site, encode, sites
+from actscope.report import Report, examine
 
-__all__ = ["Codes", "Site", "encode", "hashing", "sites"]
+__all__ = ["Codes", "Report", "Site", "encode", "examine", "hashing", "sites"]

@@ -137,7 +137,8 @@ def test_the_model_and_all_random_states_are_as_before(x: Tensor) -> None:
     model.train()
     model[1].eval()
     model.append(nn.Dropout())
-    loader = DataLoader(x, batch_size=5, shuffle=True)
+    generator = torch.Generator().manual_seed(8)
+    loader = DataLoader(x, batch_size=5, shuffle=True, generator=generator)
     torch.manual_seed(5), np.random.seed(5), random.seed(5)
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     actscope.encode(model, loader, ids=None)
@@ -145,6 +146,7 @@ def test_the_model_and_all_random_states_are_as_before(x: Tensor) -> None:
     assert torch.equal(torch.get_rng_state(), states[0])
     np.testing.assert_array_equal(np.random.get_state()[1], states[1])
     assert random.getstate() == states[2]
+    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(8).get_state())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
@@ -255,6 +257,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "unknown ids": (lambda x: actscope.encode(mlp(), [x]), "pass ids="),
     "batch size of a loader": (lambda x: actscope.encode(mlp(), DataLoader(x), batch_size=3), "which has its own: 1"),
+    "axis from the end": (lambda x: actscope.encode(mlp(), x, example_dim=-1), "count the axis from the front"),
     "breakpoints that fall": (lambda x: actscope.encode(mlp(), x, breakpoints=(1, 0)), "strictly ascending"),
     "breakpoints of nothing": (lambda x: actscope.encode(mlp(), x, breakpoints={"gelu": 0}), "fits no site"),
 }

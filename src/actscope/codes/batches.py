@@ -272,8 +272,14 @@ def _indexed(loader: DataLoader[Any]) -> Iterator[tuple[Any, NDArray[Any] | None
         generator=loader.generator,
         prefetch_factor=loader.prefetch_factor,
     )
-    for content in twin:
-        yield content, recorder.handed_out.popleft()
+    drawn_from = {loader.generator, getattr(loader.sampler, "generator", None)} - {None}
+    states = [(generator, generator.get_state()) for generator in drawn_from]
+    try:
+        for content in twin:
+            yield content, recorder.handed_out.popleft()
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
 
 
 def _sampled(loader: DataLoader[Any]) -> tuple[int | None, bool]:

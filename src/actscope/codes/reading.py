@@ -53,6 +53,9 @@ class PatternReader:
     ) -> None:
         if pool not in (None, "max", "avg"):
             raise ValueError(f"pool={pool!r}: give 'max', 'avg' or None")
+        axes = [example_dim] if isinstance(example_dim, int) else list(example_dim.values())
+        if any(axis < 0 for axis in axes):
+            raise ValueError(f"example_dim={example_dim!r}: count the axis from the front, 0 for the first")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype={dtype}: a model computes in a floating dtype, such as torch.float64")
         self._model = unwrapped(model)
@@ -81,7 +84,7 @@ class PatternReader:
 
     def __enter__(self) -> PatternReader:
         with contextlib.ExitStack() as exits:
-            exits.enter_context(_random_state_kept())
+            exits.enter_context(_random_state_kept(self._device))
             exits.enter_context(_evaluating(self._model))
             exits.enter_context(torch.no_grad())
             exits.enter_context(self._reader)
@@ -302,11 +305,11 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _random_state_kept() -> Iterator[None]:
+def _random_state_kept(device: torch.device) -> Iterator[None]:
     """Python's, NumPy's and PyTorch's global random states as they were, whatever the model and the data draw."""
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global state of others that is kept
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             yield
         finally:

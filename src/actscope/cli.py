@@ -1,0 +1,178 @@
+"""The command line: `actscope demo`, `actscope examine`, `actscope sites`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    name="actscope",
+    help="A microscope for activation patterns of PyTorch models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Out = Annotated[Path, typer.Option(help="Folder for the report: index.html and report.json.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files; else a cache, else a download.")]
+Dataset = Annotated[str | None, typer.Option(help="digits, mnist, fashion-mnist or cifar10.")]
+Device = Annotated[str | None, typer.Option(help="Where to run, such as cpu or cuda.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Layers = Annotated[
+    list[str] | None, typer.Option(help="Sites to read, by name or pattern; !pattern leaves out. Repeatable.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"actscope {version_of('actscope')}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    dataset: Annotated[str, typer.Option(help="digits (embedded), mnist, fashion-mnist or cifar10.")] = "digits",
+    data_dir: DataDir = None,
+    width: Annotated[int, typer.Option(min=1, help="Neurons of a hidden layer.")] = 50,
+    depth: Annotated[int, typer.Option(min=1, help="Hidden layers.")] = 1,
+    activation: Annotated[str, typer.Option(help="relu, gelu, tanh, sigmoid, …")] = "relu",
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Epochs of training. Default: 60 for digits, else 10.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="How to train, by name.")] = "he2021.appendix",
+    seed: Seed = 0,
+    device: Device = None,
+    out: Out = Path("report"),
+    quiet: Quiet = False,
+) -> None:
+    """Train a small network on real images, read its activation patterns, and report what they say."""
+    from actscope.report import examine
+    from actscope.training import MLP, fit, load_dataset
+    from actscope.training.recipes import named_recipe
+
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    train, test = load_dataset(dataset, data_dir=data_dir, progress=_shows_progress(quiet))
+    plan = named_recipe(recipe).replace(epochs=epochs if epochs is not None else (60 if dataset == "digits" else 10))
+    model = MLP(train.x[0].numel(), [width] * depth, train.n_classes, activation=activation, seed=seed)
+    shape = "-".join(map(str, [train.x[0].numel(), *[width] * depth, train.n_classes]))
+    console.print(f"{train.name}: {len(train):,} training and {len(test):,} test images of {train.n_classes} classes")
+    console.print(f"Training an MLP {shape} ({activation}) for {plan.epochs} epochs by the recipe {recipe}")
+    history = fit(model, train, recipe=plan, seed=seed, device=device, progress=_shows_progress(quiet), test=test)
+    console.print(f"{history}", soft_wrap=True)
+    title = f"MLP {shape}, {activation}, trained on {train.name} for {plan.epochs} epochs"
+    report = examine(model, train, test=test, device=device, seed=seed, progress=_shows_progress(quiet), title=title)
+    _finish(report, out, quiet)
+
+
+@app.command()
+def examine(
+    model: Annotated[str, typer.Argument(help="package.module:name of a model, or of a function that makes one.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for it: .safetensors, or a state dict in .pt or .pth.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="package.module:name of data or loaders, or an .npz file.")] = None,
+    dataset: Dataset = None,
+    data_dir: DataDir = None,
+    layers: Layers = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="For data that is not batched yet.")] = None,
+    device: Device = None,
+    seed: Seed = 0,
+    title: Annotated[str | None, typer.Option(help="The report's title.")] = None,
+    out: Out = Path("report"),
+    quiet: Quiet = False,
+) -> None:
+    """Report on a model of your own: its codes, how good a hash they are, and which neurons do nothing."""
+    from actscope.named import load_model
+    from actscope.report import examine as examine_model
+
+    network = load_model(model, weights=weights)
+    train, test = _data(data, dataset, data_dir, quiet)
+    report = examine_model(
+        network,
+        train,
+        test=test,
+        layers=layers,
+        batch_size=batch_size,
+        device=device,
+        seed=seed,
+        progress=_shows_progress(quiet),
+        title=title or f"{model} on {dataset or data}",
+    )
+    _finish(report, out, quiet)
+
+
+@app.command()
+def sites(
+    model: Annotated[str, typer.Argument(help="package.module:name of a model, or of a function that makes one.")],
+    shape: Annotated[str, typer.Option(help="Shape of one input, such as 3,32,32.")],
+) -> None:
+    """List what can be read in a model: every activation, in the order in which it runs."""
+    import torch
+    from rich.table import Table
+
+    from actscope.codes import sites as sites_of
+    from actscope.named import load_model
+
+    try:
+        size = tuple(int(part) for part in shape.replace("x", ",").split(","))
+    except ValueError:
+        raise ValueError(f"--shape {shape}: give the sizes of one input, such as 3,32,32") from None
+    table = Table("site", "kind", "shape", "neurons", "breakpoints", box=None, header_style="bold", pad_edge=False)
+    for site in sites_of(load_model(model), torch.zeros(2, *size)):
+        points = ", ".join(f"{point:g}" for point in site.breakpoints)
+        table.add_row(site.name, site.kind, "×".join(map(str, site.shape)), f"{site.n_neurons:,}", points)
+    Console().print(table)
+
+
+def _data(data: str | None, dataset: str | None, data_dir: Path | None, quiet: bool) -> tuple[Any, Any]:
+    from actscope.named import load_data
+    from actscope.training import load_dataset
+
+    if data and dataset:
+        raise ValueError(f"--data {data} and --dataset {dataset} were both given; choose one")
+    if dataset:
+        return load_dataset(dataset, data_dir=data_dir, progress=_shows_progress(quiet))
+    if data:
+        return load_data(data)
+    raise ValueError(
+        "no data was given: pass --data mypackage.data:loaders, --data arrays.npz, or --dataset mnist --data-dir DIR"
+    )
+
+
+def _shows_progress(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty()
+
+
+def _finish(report: Any, out: Path, quiet: bool) -> None:
+    page = report.save(out)
+    if not quiet:
+        typer.echo(str(report))
+    typer.echo(f"Report: {page}")
+
+
+def main() -> None:
+    """Run the command line. What the caller got wrong ends in one message and exit code 2."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError, FloatingPointError) as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]actscope:[/] {_escaped(error)}", soft_wrap=True)
+        sys.exit(2)
+
+
+def _escaped(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(str(error) or type(error).__name__)
