@@ -49,7 +49,8 @@ def main() -> None:
         print(f"seed {seed} done", flush=True)
 
     print(
-        f"\n| on codes, width {arguments.width}, epoch {arguments.epochs} | mean of {arguments.seeds} seeds | standard deviation | printed |"
+        f"\n| on codes, width {arguments.width}, epoch {arguments.epochs} "
+        f"| mean of {arguments.seeds} seeds | standard deviation | printed |"
     )
     print("| --- | --- | --- | --- |")
     for name, values in results.items():

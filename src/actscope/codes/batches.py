@@ -102,7 +102,7 @@ def as_batches(
     Args:
         data: a tensor or array, a tuple `(inputs, labels)` or a dict of them, a `Dataset`, a `DataLoader`, or an iterable of batches.
         labels, ids: see `Labels` and `Ids`. Without `ids`, an id is the example's index in its data set, taken through the
-            loader's sampler.
+            loader's sampler, or its entry in `data.ids` if the data set has that.
         batch_size: for data that is not batched yet.
         adapt: how a batch becomes the model's input.
 
@@ -111,12 +111,14 @@ def as_batches(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: a batch has at least one example")
-    if isinstance(ids, str) and not isinstance(ids, str):
+    if isinstance(ids, str) and ids != "order":
         raise ValueError(
             f"ids={ids!r}: give one id an example, a function of a batch, or 'order' to number examples as they come"
         )
     tensors = getattr(data, "tensors", None)
     if isinstance(data, Dataset) and isinstance(tensors, tuple):
+        if ids is None:
+            ids = getattr(data, "ids", None)  # a part of a data set that knows where its examples come from
         data = tensors if len(tensors) > 1 else tensors[0]
     if isinstance(data, (Tensor, np.ndarray)) or (
         isinstance(data, (tuple, dict))

@@ -1,0 +1,288 @@
+"""Training one model, and testing it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from actscope.progress import progress_bar
+from actscope.training.data import LabelledData
+from actscope.training.history import DivergenceError, Evaluation, History
+from actscope.training.recipes import Recipe, named_recipe
+
+__all__ = ["evaluate", "fit"]
+
+Examples = LabelledData | tuple[Tensor, Tensor]
+
+
+def fit(
+    model: nn.Module,
+    train: Examples,
+    *,
+    recipe: Recipe | str,
+    seed: int = 0,
+    test: Examples | None = None,
+    device: torch.device | str | None = None,
+    on_epoch: Callable[[int, nn.Module], None] | None = None,
+    progress: bool = False,
+) -> History:
+    """How it went to train `model`, in place, to classify `train` by cross-entropy.
+
+    All examples are moved to the device once. Every epoch sees them in a new random order that only `seed` decides; so
+    do draws that the model makes, such as dropout's. Afterwards PyTorch's own random state and the modules' modes are as
+    they were.
+
+    Args:
+        model: from examples (n, …) to logits (n, n_classes); its parameters that require gradients are trained.
+        train: labelled examples, or a pair (x, y) of tensors.
+        recipe: how to train, or a name in `RECIPES`.
+        seed: decides the order of the examples and the model's own draws, not its first weights.
+        test: examples to test the model on after every epoch.
+        device: where to train; the model stays there. None for where its parameters are.
+        on_epoch: called as `on_epoch(epoch, model)` with 0 before training and after every epoch; it may change modes.
+        progress: whether to show a bar on stderr.
+
+    Raises:
+        ValueError: data, recipe and model that do not go together, or nothing to train.
+        TypeError: labels that are not whole numbers, or examples that are not floating.
+        DivergenceError: the loss became NaN or infinite; it carries the history until then.
+
+    Example:
+        >>> from actscope.training import MLP, digits
+        >>> train, test = digits()
+        >>> history = fit(MLP(64, [16], 10), train, recipe=Recipe(lr=1e-2, batch_size=32, epochs=4), test=test)
+        >>> history.test_accuracy[-1] > 0.9
+        True
+    """
+    recipe = named_recipe(recipe)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("the model has no parameters that require gradients: there is nothing to train")
+    place = torch.device(device) if device is not None else parameters[0].device
+    model.to(place)
+    x, y = _tensors("train", train, model, place)
+    steps_per_epoch, n_steps = recipe.steps_per_epoch(len(x)), recipe.n_steps(len(x))
+    x, y = x[: recipe.n_used(len(x))], y[: recipe.n_used(len(y))]
+    tests = None if test is None else _tensors("test", test, model, place)
+    _check_batches(model, len(x), recipe)
+    _check_logits(model, x, y if tests is None else torch.cat([y, tests[1]]))
+
+    history = History(recipe, seed)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = _optimizer(parameters, recipe)
+    n_epochs = -(-n_steps // steps_per_epoch)
+    with _modes_restored(model), progress_bar("train", total=n_epochs, show=progress, unit="epochs") as advance:
+        if on_epoch is not None:
+            on_epoch(0, model)
+        for first_step in range(0, n_steps, steps_per_epoch):
+            steps = range(first_step, min(first_step + steps_per_epoch, n_steps))
+            rates = [recipe.lr_at(step, steps_per_epoch=steps_per_epoch, n_steps=n_steps) for step in steps]
+            order = torch.randperm(len(x), generator=generator)[: len(steps) * recipe.batch_size].to(place)
+            model_seed = int(torch.randint(2**62, (), generator=generator))
+            start = time.perf_counter()
+            with _drawing_from(model_seed, place):
+                losses, n_right = _train_epoch(model, x, y, order, rates, optimizer, recipe)
+            seconds = time.perf_counter() - start
+            _refuse_divergence(losses, x, history)
+            history = dataclasses.replace(
+                history,
+                loss=(*history.loss, _mean_over_examples(losses, len(order), recipe.batch_size)),
+                train_accuracy=(*history.train_accuracy, n_right / len(order)),
+                lr=(*history.lr, rates[0]),
+                seconds=(*history.seconds, seconds),
+            )
+            if tests is not None:
+                tested = _evaluate(model, *tests, batch_size=1024)
+                history = dataclasses.replace(
+                    history,
+                    test_loss=(*history.test_loss, tested.loss),
+                    test_accuracy=(*history.test_accuracy, tested.accuracy),
+                )
+            advance(1)
+            if on_epoch is not None:
+                on_epoch(history.n_epochs, model)
+            if recipe.patience is not None and _epochs_without_gain(history.loss) >= recipe.patience:
+                return dataclasses.replace(history, stopped_early=True)
+    return history
+
+
+def evaluate(
+    model: nn.Module, data: Examples, *, batch_size: int = 1024, device: torch.device | str | None = None
+) -> Evaluation:
+    """The model's loss and accuracy on labelled examples, in eval mode; modes are restored.
+
+    Args:
+        model: from examples (n, …) to logits (n, n_classes).
+        data: labelled examples, or a pair (x, y) of tensors.
+        batch_size: examples per forward pass.
+        device: where to run it; the model stays there. None for where its parameters are.
+
+    Raises:
+        ValueError: data and model that do not go together.
+        TypeError: labels that are not whole numbers, or examples that are not floating.
+
+    Example:
+        >>> evaluate(nn.Flatten(), (torch.eye(3), torch.tensor([0, 1, 1]))).accuracy
+        0.6666666666666666
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be positive")
+    if device is not None:
+        model.to(device)
+    first = next(model.parameters(), None)
+    x, y = _tensors("data", data, model, torch.device("cpu") if first is None else first.device)
+    _check_logits(model, x, y)
+    return _evaluate(model, x, y, batch_size=batch_size)
+
+
+def _train_epoch(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    order: Tensor,
+    rates: Sequence[float],
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+) -> tuple[Tensor, int]:
+    """The loss of every update, and how many examples were classified correctly before the update on them."""
+    model.train()
+    parameters = optimizer.param_groups[0]["params"]
+    kernels = [p for p in parameters if p.ndim >= 2]
+    # kept on the device: to read a loss at every step would make a GPU wait for it
+    losses = torch.empty(len(rates), dtype=torch.float64, device=x.device)
+    n_right = torch.zeros((), dtype=torch.int64, device=x.device)
+    for step, (rows, lr) in enumerate(zip(torch.split(order, recipe.batch_size), rates, strict=True)):
+        labels = y.index_select(0, rows)
+        logits = model(x.index_select(0, rows))
+        loss = F.cross_entropy(logits, labels)
+        if recipe.l2:
+            loss = loss + recipe.l2 * torch.stack([kernel.square().sum() for kernel in kernels]).sum()
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        _clip(parameters, recipe)
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.step()
+        losses[step] = loss.detach()
+        n_right += (logits.detach().argmax(1) == labels).sum()
+    return losses.cpu(), int(n_right)
+
+
+def _evaluate(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int) -> Evaluation:
+    loss = torch.zeros((), dtype=torch.float64, device=x.device)
+    n_right = torch.zeros((), dtype=torch.int64, device=x.device)
+    with _modes_restored(model), torch.inference_mode():
+        model.eval()
+        for inputs, labels in zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True):
+            logits = model(inputs)
+            loss += F.cross_entropy(logits, labels, reduction="sum")
+            n_right += (logits.argmax(1) == labels).sum()
+    return Evaluation(loss=float(loss) / len(x), accuracy=int(n_right) / len(x), n_examples=len(x))
+
+
+def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(
+            parameters, recipe.lr, betas=recipe.betas, eps=recipe.eps, weight_decay=recipe.weight_decay, fused=fused
+        )
+    return torch.optim.SGD(
+        parameters, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
+    )
+
+
+def _clip(parameters: list[nn.Parameter], recipe: Recipe) -> None:
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if recipe.clip_norm is not None:
+        for gradient in gradients:
+            gradient.mul_(recipe.clip_norm / torch.linalg.vector_norm(gradient).clamp(min=recipe.clip_norm))
+    if recipe.clip_global_norm is not None:
+        norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+        factor = recipe.clip_global_norm / torch.linalg.vector_norm(norms).clamp(min=recipe.clip_global_norm)
+        for gradient in gradients:
+            gradient.mul_(factor)
+
+
+def _mean_over_examples(losses: Tensor, n_examples: int, batch_size: int) -> float:
+    n_last = n_examples - batch_size * (len(losses) - 1)
+    return float(losses[:-1].sum() * batch_size + losses[-1] * n_last) / n_examples
+
+
+def _epochs_without_gain(loss: Sequence[float]) -> int:
+    return len(loss) - 1 - loss.index(min(loss))
+
+
+def _refuse_divergence(losses: Tensor, x: Tensor, history: History) -> None:
+    finite = torch.isfinite(losses)
+    if bool(finite.all()):
+        return
+    step = int(finite.int().argmin()) + 1
+    epoch = history.n_epochs + 1
+    broken = (~torch.isfinite(x.flatten(1))).any(1).nonzero()
+    if len(broken):
+        advice = f"Training example {int(broken[0])} has values that are not finite"
+    else:
+        advice = (
+            f"Try a lower learning rate (it was {history.recipe.lr:g}), clip_norm=1, or inputs of the size of 1 "
+            f"(they reach {float(x.abs().max()):g})"
+        )
+    raise DivergenceError(
+        f"the loss was {float(losses[step - 1])} at update {step} of epoch {epoch}. {advice}",
+        epoch,
+        step,
+        history,
+    )
+
+
+def _tensors(what: str, data: Examples, model: nn.Module, place: torch.device) -> tuple[Tensor, Tensor]:
+    x, y = (data if isinstance(data, LabelledData) else LabelledData(*data, name=what)).tensors
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), x.dtype)
+    return x.to(place, dtype), y.to(place)
+
+
+def _check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:
+    if recipe.drop_last and n_examples < recipe.batch_size:
+        raise ValueError(f"drop_last leaves nothing: {n_examples} examples fill no batch of {recipe.batch_size}")
+    n_last = n_examples % recipe.batch_size
+    alone = recipe.batch_size == 1 or (n_last == 1 and not recipe.drop_last)
+    if alone and any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
+        raise ValueError(
+            f"batch normalization cannot train on a batch of one: {n_examples} examples in batches of {recipe.batch_size}"
+            " leave one alone; choose another batch_size or drop_last=True"
+        )
+
+
+def _check_logits(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    with _modes_restored(model), torch.no_grad():
+        model.eval()
+        logits = model(x[:1])
+    if logits.ndim != 2 or len(logits) != 1:
+        raise ValueError(f"the model gives {tuple(logits.shape)} for one example; expected logits (1, n_classes)")
+    if int(y.max()) >= logits.shape[1]:
+        raise ValueError(f"labels run up to {int(y.max())}, but the model has {logits.shape[1]} classes")
+
+
+@contextmanager
+def _modes_restored(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def _drawing_from(seed: int, place: torch.device) -> Iterator[None]:
+    """What a model draws for itself comes from PyTorch's global generators; they are lent to it and given back."""
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if place.type == "cuda":
+            with torch.cuda.device(place):
+                torch.cuda.manual_seed(seed)
+        yield
