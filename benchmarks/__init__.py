@@ -1,0 +1,1 @@
+"""Measurements of actscope against what it replaces; see run.py."""

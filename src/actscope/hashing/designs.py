@@ -1,0 +1,190 @@
+"""Codes as the feature matrices that K-Means and logistic regression work on."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actscope.codes.distances import hamming
+from actscope.hashing.bitmatrix import LINE_BITS, BitMatrix
+
+__all__ = ["Design", "Designs", "designs", "most_rows", "varying_bits"]
+
+_GRAM_BYTES_PER_PAIR = 12  # the float64 matrix that is factorised, and the float32 copy of its factor
+_BYTES_AT_A_TIME = 1 << 24
+
+
+class Design(Protocol):
+    """A matrix with a row of features for each code, known by its products with a few vectors."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many codes there are."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """How many numbers describe one."""
+        ...
+
+    def dots(self, weights: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+        """Dot products of vectors (k, n_features) with some rows, (k, stop - start); start is a multiple of 512."""
+        ...
+
+    def sums(self, coefficients: NDArray[np.float32], positions: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Sums of the rows at some positions, each times its coefficient: (k, n_features) for coefficients (k, n_positions)."""
+        ...
+
+    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The rows at some positions written out, (n_positions, n_features)."""
+        ...
+
+    def squared_norms(self) -> NDArray[np.float64]:
+        """The squared length of each row, (n_rows,)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Designs:
+    """The features of codes in several parts.
+
+    Attributes:
+        parts: one matrix for each part, all with the same features.
+        gram: how features became those of a Gram matrix; `None` where they are the bits.
+    """
+
+    parts: Sequence[Design]
+    gram: _GramFactor | None
+
+    @property
+    def n_features(self) -> int:
+        """How many numbers describe a code."""
+        return self.parts[0].n_features
+
+    def threads(self) -> AbstractContextManager[object]:
+        """A context to work in: where products are BLAS calls from several threads, each call keeps to its own."""
+        if self.gram is None:
+            return nullcontext()
+        from threadpoolctl import threadpool_limits
+
+        limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+        return limits
+
+    def in_bits(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Linear functions of features (k, n_features) as functions of the bits that vary, with the same values on all rows."""
+        return weights if self.gram is None else self.gram.in_bits(weights)
+
+
+def varying_bits(packed: np.ndarray) -> NDArray[np.int64]:
+    """Positions of the bits that are not the same in every row of (n, n_bytes) uint8; padding never is among them.
+
+    Example:
+        >>> varying_bits(np.array([[0b0101], [0b0110]], np.uint8))
+        array([0, 1])
+    """
+    some, every = np.bitwise_or.reduce(packed, axis=0), np.bitwise_and.reduce(packed, axis=0)
+    return np.flatnonzero(np.unpackbits(some & ~every, bitorder="little"))
+
+
+def most_rows(n_bits: int, max_bytes: int) -> int:
+    """The largest number of codes with so many varying bits for which `designs` stay within `max_bytes`.
+
+    Example:
+        >>> most_rows(1000, 1 << 30), most_rows(100_000, 1 << 30), most_rows(1_000_000, 1 << 30)
+        (4194304, 42799, 9459)
+    """
+    line_bytes = LINE_BITS // 8 * -(-max(n_bits, 1) // LINE_BITS)
+    return max(max_bytes // (2 * line_bytes), math.isqrt(max_bytes // _GRAM_BYTES_PER_PAIR), 1)
+
+
+def designs(packed: np.ndarray, columns: NDArray[np.int64], edges: Sequence[int], *, max_bytes: int) -> Designs:
+    """The features of different codes, in the form that makes products cheapest.
+
+    K-Means and L2-penalised logistic regression depend on codes only through inner products. So where there are far fewer codes than
+    bits, n features with the same inner products take the place of the bits.
+
+    Args:
+        packed: (n, n_bytes) uint8.
+        columns: positions of the bits that vary.
+        edges: part i has the rows edges[i] … edges[i + 1].
+        max_bytes: the Gram matrix is not formed if it needs more.
+    """
+    n = len(packed)
+    parts = list(itertools.pairwise(edges))
+    if 4 * n <= len(columns) and _GRAM_BYTES_PER_PAIR * n * n <= max_bytes:
+        gram = _GramFactor.of(packed, columns)
+        return Designs([_FloatMatrix(gram.factor[start:stop]) for start, stop in parts], gram)
+    return Designs([BitMatrix.of(packed[start:stop], columns) for start, stop in parts], None)
+
+
+@dataclass(frozen=True, eq=False)
+class _FloatMatrix:
+    """Features written out, (n_rows, n_features) float32."""
+
+    matrix: NDArray[np.float32]
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.matrix)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.matrix.shape[1])
+
+    def dots(self, weights: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+        return weights @ self.matrix[start:stop].T
+
+    def sums(self, coefficients: NDArray[np.float32], positions: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        return coefficients @ self.matrix[positions]
+
+    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.matrix[positions]
+
+    def squared_norms(self) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("ij,ij->i", self.matrix, self.matrix, dtype=np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class _GramFactor:
+    """The Cholesky factor L of the codes' inner products, X Xᵀ = L Lᵀ: X up to a rotation, with n columns instead of d."""
+
+    packed: np.ndarray
+    columns: NDArray[np.int64]
+    factor: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, packed: np.ndarray, columns: NDArray[np.int64]) -> _GramFactor:
+        from scipy.linalg import cholesky
+
+        n = len(packed)
+        on = hamming(packed, np.zeros((1, packed.shape[1]), np.uint8))[:, 0].astype(np.float64)
+        on -= int(
+            np.unpackbits(np.bitwise_and.reduce(packed, axis=0)).sum()
+        )  # bits that are on in every code are not used
+        gram = np.empty((n, n))
+        step = max(64, _BYTES_AT_A_TIME // (4 * n))
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            distances = hamming(packed[start:stop], packed[:stop])
+            gram[start:stop, :stop] = (on[start:stop, None] + on[:stop] - distances) / 2
+        # Codes can be linearly dependent although they differ. A millionth of their mean square, as if each had a bit of its own
+        # of that size, keeps the factor defined, and moves squared distances by about as little as float32 does.
+        gram[np.diag_indices(n)] += 1e-6 * max(on.mean(), 1.0)
+        upper = cholesky(
+            gram.T, lower=False, overwrite_a=True, check_finite=False
+        )  # gram.T is in LAPACK's order: no copy
+        return cls(packed, columns, upper.T.astype(np.float32))
+
+    def in_bits(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        from scipy.linalg import solve_triangular
+
+        coefficients = solve_triangular(self.factor, weights.T, lower=True, trans="T", check_finite=False).T
+        bits = BitMatrix.of(self.packed, self.columns)
+        return bits.sums(np.ascontiguousarray(coefficients, dtype=np.float32), slice(None))

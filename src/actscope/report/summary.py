@@ -1,0 +1,94 @@
+"""A report as plain text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from actscope.figures.labels import percent, shortened
+from actscope.report.unavailable import Unavailable
+
+if TYPE_CHECKING:
+    from actscope.report.examination import Report
+
+__all__ = ["summary"]
+
+_WIDTH = 96
+_MOST_SITES = 12
+
+
+def summary(report: Report) -> str:
+    """The verdict and the main numbers in lines of at most 100 characters."""
+    blocks = [_head(report), _verdict(report), _numbers(report), _sites(report)]
+    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks)
+
+
+def _head(report: Report) -> list[str]:
+    train, test = report.train.codes, report.test
+    sizes = f"{len(train):,} training" + (f" and {len(test.codes):,} test" if test else "") + " examples"
+    title = textwrap.shorten(report.title, _WIDTH, placeholder="…")
+    sites = f"{len(train.sites):,} site{'s' * (len(train.sites) != 1)}"
+    return [
+        title,
+        "=" * len(title),
+        *_wrapped(
+            f"{report.model + '; ' if report.model else ''}{sizes}; {sites}, {train.n_neurons:,} neurons, {train.n_bits:,} bits",
+            "",
+        ),
+    ]
+
+
+def _verdict(report: Report) -> list[str]:
+    marks = {"good": "good", "fair": "fair", "poor": "POOR", "open": "  ? "}
+    lines = []
+    for judgement in report.verdict:
+        lines += _wrapped(f"{judgement.question} {judgement.answer}.", f"[{marks[judgement.mark]}] ", then="       ")
+        lines += _wrapped(judgement.detail, "       ")
+    return lines
+
+
+def _numbers(report: Report) -> list[str]:
+    splits = [report.train] if report.test is None else [report.train, report.test]
+    rows: list[tuple[str, list[str]]] = [
+        ("activation regions", [f"{split.determinism.n_regions:,}" for split in splits]),
+        ("redundancy ratio", [percent(split.determinism.redundancy_ratio) for split in splits]),
+        ("share a region with another", [percent(split.determinism.shared_ratio) for split in splits]),
+    ]
+    if report.train.codes.labels is not None:
+        rows.append(("accuracy of the model itself", [_accuracy(split.own_accuracy) for split in splits]))
+        for method in report.categorization:
+            values = [method.train] if report.test is None else [method.train, method.test]
+            rows.append((f"  {method.name}, on codes", [_accuracy(value) for value in values]))
+    rows.append(("dead neurons", [percent(split.dead_share) for split in splits]))
+    left = max(len(name) for name, _ in rows) + 2
+    lines = [" " * left + "".join(f"{split.name:>12}" for split in splits)]
+    lines += [f"{name:<{left}}" + "".join(f"{value:>12}" for value in values) for name, values in rows]
+    for method in report.categorization:
+        for note in method.notes:
+            lines += _wrapped(f"{method.name}: {note}", "  * ", then="    ")
+    return lines
+
+
+def _sites(report: Report) -> list[str]:
+    header = f"{'site':<30}{'kind':<14}{'neurons':>9}{'dead':>10}{'always on':>11}{'constant':>10}{'redundancy':>12}"
+    lines = [header, "-" * len(header)]
+    for live in report.train.liveness[:_MOST_SITES]:
+        site = live.site
+        dead = percent(live.dead_share) if site.dead_intervals else "–"
+        always_on = percent(live.always_on_share) if site.linear_intervals else "–"
+        lines.append(
+            f"{shortened(site.name, length=28):<30}{shortened(site.kind, length=12):<14}{site.n_neurons:>9,}{dead:>10}"
+            f"{always_on:>11}{percent(live.constant_share):>10}{percent(report.train.redundancy_by_site[site.name]):>12}"
+        )
+    more = len(report.train.liveness) - _MOST_SITES
+    if more > 0:
+        lines.append(f"… and {more:,} more")
+    return lines
+
+
+def _accuracy(value: float | Unavailable | None) -> str:
+    return percent(value) if isinstance(value, float) else "–"
+
+
+def _wrapped(text: str, first: str, *, then: str | None = None) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=first if then is None else then)
