@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from actscope.codes import bits
 from actscope.codes.bits import _pack_with_torch, nonfinite_row, pack, pack_bits, pack_finite, unpack_bits
 
 at_any_pace = settings(deadline=None)  # the first call of a kernel compiles it
@@ -89,7 +90,7 @@ def test_blocks_and_threads_leave_no_seam(dtype: torch.dtype, monkeypatch: pytes
     z = torch.randn(301, 130, generator=torch.Generator().manual_seed(0)).to(dtype)
     whole, whole_with_torch = pack(z, [0.0, 0.5]), with_torch(z, [0.0, 0.5])
     for name in ("_BYTES_WORTH_A_THREAD", "_FLOATS_TO_CONVERT", "_FLOATS_TO_COMPARE"):
-        monkeypatch.setattr(f"actscope.codes.bits.{name}", 1000)
+        monkeypatch.setattr(bits, name, 1000)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     np.testing.assert_array_equal(pack(z, [0.0, 0.5]), whole)
     np.testing.assert_array_equal(with_torch(z, [0.0, 0.5]), whole_with_torch)

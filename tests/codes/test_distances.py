@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from actscope.codes import products, tiles
 from actscope.codes.bits import pack, pack_bits
 from actscope.codes.distances import hamming, hamming_histogram
 from actscope.codes.products import histogram_by_products
@@ -75,9 +76,9 @@ def test_a_histogram_of_one_table_counts_every_unordered_pair_once(
 def test_blocks_and_threads_leave_no_seam_in_a_histogram(histogram: Histogram, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.integers(0, 256, (n, 5), dtype=np.uint8) for n in (333, 200))
-    monkeypatch.setattr("actscope.codes.tiles._BYTES_AT_A_TIME", 640)
-    monkeypatch.setattr("actscope.codes.tiles._WORDS_WORTH_A_THREAD", 1000)
-    monkeypatch.setattr("actscope.codes.products._MOST_QUERIES", 37)
+    monkeypatch.setattr(tiles, "_BYTES_AT_A_TIME", 640)
+    monkeypatch.setattr(tiles, "_WORDS_WORTH_A_THREAD", 1000)
+    monkeypatch.setattr(products, "_MOST_QUERIES", 37)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     np.testing.assert_array_equal(histogram(a, b), np.bincount(reference(a, b).ravel(), minlength=41))
     pairs = reference(a, a)[np.triu_indices(len(a), 1)]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from actscope.codes import groups
 from actscope.codes.groups import _grouped, _hashes, count_distinct, distinct
 
 at_any_pace = settings(deadline=None)  # the first call of a kernel compiles it
@@ -67,7 +68,7 @@ def test_rows_of_equal_hash_are_compared_where_they_lie() -> None:
 
 @pytest.mark.parametrize("n_bytes", [3, 40, 513])
 def test_threads_leave_no_seam(n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actscope.codes.groups._BYTES_WORTH_A_THREAD", 1000)
+    monkeypatch.setattr(groups, "_BYTES_WORTH_A_THREAD", 1000)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     rng = np.random.default_rng(0)
     check(rng.integers(0, 256, (300, n_bytes), dtype=np.uint8)[rng.integers(0, 300, 1000)])

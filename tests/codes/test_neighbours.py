@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from actscope.codes import products, tiles
 from actscope.codes.neighbours import nearest
 from actscope.codes.products import nearest_by_products
 
@@ -77,10 +78,10 @@ def test_rows_that_come_nearer_and_nearer_replace_those_before_them(search: Sear
 def test_blocks_and_threads_leave_no_seam_in_a_search(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     queries, database = (rng.integers(0, 256, (n, 3), dtype=np.uint8) for n in (200, 333))
-    monkeypatch.setattr("actscope.codes.tiles._BYTES_AT_A_TIME", 192)
-    monkeypatch.setattr("actscope.codes.tiles._WORDS_WORTH_A_THREAD", 1000)
-    monkeypatch.setattr("actscope.codes.products._MOST_QUERIES", 37)
-    monkeypatch.setattr("actscope.codes.products._MOST_ROWS", 23)
+    monkeypatch.setattr(tiles, "_BYTES_AT_A_TIME", 192)
+    monkeypatch.setattr(tiles, "_WORDS_WORTH_A_THREAD", 1000)
+    monkeypatch.setattr(products, "_MOST_QUERIES", 37)
+    monkeypatch.setattr(products, "_MOST_ROWS", 23)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     check(search, queries, database, 30)
 

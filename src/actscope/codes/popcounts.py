@@ -34,6 +34,18 @@ def _lowest_bit(_: Any, mask: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _room_for_distances(_: Any) -> Any:
+    """Address of 64 words on the stack. numba would free an array as soon as nothing but its address is in use."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        room = cgutils.alloca_once(builder, ir.ArrayType(I32, ROWS_PER_BLOCK))
+        room.align = 64
+        return builder.ptrtoint(room, I64)
+
+    return types.intp(), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _block_distances(_: Any, block: Any, query: Any, n_words: Any, below: Any, out: Any) -> Any:
     """Write the distances of one query to the 64 rows of a block; a mask of the rows nearer than ``below``.
 
@@ -75,7 +87,7 @@ def write_distances(
     blocks: int, n_rows: int, queries: int, first: int, last: int, n_words: int, out: int, out_stride: int
 ) -> None:
     """Write the distances of queries ``first`` up to ``last`` to all rows, a row of int32 for each query."""
-    spare = np.empty(ROWS_PER_BLOCK, np.int32)
+    distances = _room_for_distances()
     for query in range(first, last):
         for row in range(0, n_rows, ROWS_PER_BLOCK):
             block = blocks + 4 * row * n_words
@@ -83,9 +95,9 @@ def write_distances(
             if row + ROWS_PER_BLOCK <= n_rows:
                 _block_distances(block, queries + 4 * query * n_words, n_words, 0, at)
             else:
-                _block_distances(block, queries + 4 * query * n_words, n_words, 0, spare.ctypes.data)
+                _block_distances(block, queries + 4 * query * n_words, n_words, 0, distances)
                 for i in range(n_rows - row):
-                    store_u32(at + 4 * i, np.uint32(spare[i]))
+                    store_u32(at + 4 * i, load_u32(distances + 4 * i))
 
 
 @compiled
@@ -104,8 +116,7 @@ def count_distances(
     Only pairs with ``row + offset > query`` count: an offset of at least ``last`` counts all. Four columns of counts
     take turns, because a count cannot be raised twice in a row without waiting.
     """
-    spare = np.empty(2 * ROWS_PER_BLOCK, np.uint32)
-    distances = (spare.ctypes.data + 63) // 64 * 64
+    distances = _room_for_distances()
     group = max(1, 65536 // (4 * ROWS_PER_BLOCK * n_words + 1)) * ROWS_PER_BLOCK
     for start in range(0, n_rows, group):
         for query in range(first, last):
@@ -132,8 +143,7 @@ def keep_nearest(
     ``keys`` is (n_queries, k): the k smallest keys so far, the largest at the root. Rows come in ascending order, so a
     row as far away as the root's is never better than it.
     """
-    spare = np.empty(2 * ROWS_PER_BLOCK, np.uint32)
-    distances = (spare.ctypes.data + 63) // 64 * 64
+    distances = _room_for_distances()
     group = max(1, 65536 // (4 * ROWS_PER_BLOCK * n_words + 1)) * ROWS_PER_BLOCK
     k = keys.shape[1]
     for start in range(0, n_rows, group):

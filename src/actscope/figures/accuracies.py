@@ -68,7 +68,7 @@ def draw_accuracies(
                 textcoords="offset points",
                 ha="center",
                 va="center",
-                fontsize="small",
+                fontsize=9,
                 color=colour,
             )
     if chance is not None:

@@ -49,7 +49,7 @@ def draw_liveness(
         ax.barh(rows, shares, left=start, height=0.66, color=colour, label=label)
         start = start + shares
     for row, share in enumerate(constant):
-        ax.annotate(percent(share), (1, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize="small")
+        ax.annotate(percent(share), (1, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
     ax.set_xlim(0, 1)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_yticks(rows, shortened_alike(names))

@@ -52,7 +52,7 @@ def draw_region_sizes(counts: Mapping[str, ArrayLike], *, colours: list[str], ax
                         xytext=(0, 3),
                         textcoords="offset points",
                         ha="center",
-                        fontsize="small",
+                        fontsize=9,
                     )
     step = -(-n_ranges // _MOST_NAMES)
     ax.set_xticks(range(n_ranges), [_range_name(i) if i % step == 0 else "" for i in range(n_ranges)])

@@ -113,6 +113,8 @@ def _logistic(train: Codes, test: Codes | None, scheme: Scheme, max_examples: in
 
 def _fit_logistic(train: Codes, scheme: Scheme, max_examples: int | None, seed: int) -> LogisticFit:
     most = _most_fitted(train, max_examples)
+    if _n_classes(train) == 1:
+        raise ValueError("all training examples are of one class, so there is nothing to tell apart")
     n_pairs = math.comb(_n_classes(train), 2)
     if scheme == "ovo" and n_pairs * min(train.n_bits, most or len(train)) > _PAIR_WEIGHTS:
         raise ValueError(

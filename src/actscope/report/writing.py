@@ -13,6 +13,6 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        path.write_text(text)
     finally:
         temporary.unlink(missing_ok=True)
