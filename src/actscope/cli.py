@@ -46,11 +46,11 @@ def _root(
 def demo(
     dataset: Annotated[str, typer.Option(help="digits (embedded), mnist, fashion-mnist or cifar10.")] = "digits",
     data_dir: DataDir = None,
-    width: Annotated[int, typer.Option(min=1, help="Neurons of a hidden layer.")] = 50,
+    width: Annotated[int, typer.Option(min=1, help="Neurons of a hidden layer.")] = 100,
     depth: Annotated[int, typer.Option(min=1, help="Hidden layers.")] = 1,
     activation: Annotated[str, typer.Option(help="relu, gelu, tanh, sigmoid, …")] = "relu",
     epochs: Annotated[
-        int | None, typer.Option(min=0, help="Epochs of training. Default: 60 for digits, else 10.")
+        int | None, typer.Option(min=0, help="Epochs of training. Default: 200 for digits, else 10.")
     ] = None,
     recipe: Annotated[str, typer.Option(help="How to train, by name.")] = "he2021.appendix",
     seed: Seed = 0,
@@ -65,7 +65,7 @@ def demo(
 
     console = Console(stderr=True, quiet=quiet, highlight=False)
     train, test = load_dataset(dataset, data_dir=data_dir, progress=_shows_progress(quiet))
-    plan = named_recipe(recipe).replace(epochs=epochs if epochs is not None else (60 if dataset == "digits" else 10))
+    plan = named_recipe(recipe).replace(epochs=epochs if epochs is not None else (200 if dataset == "digits" else 10))
     model = MLP(train.x[0].numel(), [width] * depth, train.n_classes, activation=activation, seed=seed)
     shape = "-".join(map(str, [train.x[0].numel(), *[width] * depth, train.n_classes]))
     console.print(f"{train.name}: {len(train):,} training and {len(test):,} test images of {train.n_classes} classes")

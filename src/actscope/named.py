@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
@@ -76,7 +77,7 @@ def load_data(source: str) -> tuple[Any, Any]:
 
     Args:
         source: an `.npz` file with arrays `x_train`, `y_train` and, if there are any, `x_test`, `y_test` (or `x`, `y` alone); or
-            `package.module:name` for data, a pair (train, test) of data, or a function that returns one of these.
+            `package.module:name` for data, a pair (train, test) of data, or a function or class that makes one of these.
 
     Raises:
         FileNotFoundError, ValueError: if there is no such thing, or it has another form.
@@ -84,7 +85,8 @@ def load_data(source: str) -> tuple[Any, Any]:
     if source.endswith(".npz"):
         return _from_npz(Path(source))
     found = load_object(source)
-    data = _called(found, source) if callable(found) and not hasattr(found, "__getitem__") else found
+    makes_data = isinstance(found, type) or (callable(found) and not hasattr(found, "__getitem__"))
+    data = _called(found, source) if makes_data else found
     if isinstance(data, (tuple, list)) and len(data) == 2 and not all(_is_array(part) for part in data):
         return data[0], data[1]
     return data, None
@@ -101,9 +103,12 @@ def _called(found: Any, target: str) -> Any:
         )
     function: Callable[[], Any] = found
     try:
-        return function()
+        inspect.signature(function).bind()
     except TypeError as error:
-        raise ValueError(f"{target!r} could not be called without arguments: {error}") from error
+        raise ValueError(f"{target!r} could not be called without arguments: {error}") from None
+    except ValueError:  # a function of C has no signature
+        pass
+    return function()
 
 
 def _from_npz(path: Path) -> tuple[Any, Any]:

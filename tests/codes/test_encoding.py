@@ -132,16 +132,6 @@ def test_a_subset_numbers_its_own_examples(x: Tensor, y: Tensor) -> None:
     np.testing.assert_array_equal(codes.packed, actscope.encode(mlp(), x).packed[[5, 3]])
 
 
-def test_a_data_set_that_knows_its_ids_keeps_them(x: Tensor, y: Tensor) -> None:
-    class Part(TensorDataset):
-        ids = torch.arange(N) + 100
-
-    assert actscope.encode(mlp(), Part(x, y)).ids.tolist() == list(range(100, 100 + N))
-    assert actscope.encode(mlp(), Part(x, y), ids="order").ids.tolist() == list(range(N))
-    with pytest.raises(ValueError, match="ids='first'"):
-        actscope.encode(mlp(), x, ids="first")
-
-
 def test_the_model_and_all_random_states_are_as_before(x: Tensor) -> None:
     model = mlp()
     model.train()
@@ -267,6 +257,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "unknown ids": (lambda x: actscope.encode(mlp(), [x]), "pass ids="),
     "batch size of a loader": (lambda x: actscope.encode(mlp(), DataLoader(x), batch_size=3), "which has its own: 1"),
+    "ids of another form": (lambda x: actscope.encode(mlp(), x, ids="first"), "ids='first'"),
     "axis from the end": (lambda x: actscope.encode(mlp(), x, example_dim=-1), "count the axis from the front"),
     "breakpoints that fall": (lambda x: actscope.encode(mlp(), x, breakpoints=(1, 0)), "strictly ascending"),
     "breakpoints of nothing": (lambda x: actscope.encode(mlp(), x, breakpoints={"gelu": 0}), "fits no site"),

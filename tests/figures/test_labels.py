@@ -24,6 +24,10 @@ def test_a_small_share_keeps_two_decimals(share: float) -> None:
     assert abs(float(percent(share).removesuffix(" %")) - 100 * share) <= 0.00501
 
 
+def test_almost_nothing_and_almost_all_are_told_from_nothing_and_all() -> None:
+    assert [percent(x) for x in (1e-7, 0.99999, 0.9997)] == ["< 0.01 %", "> 99.99 %", "99.97 %"]
+
+
 def test_what_is_no_number_is_a_dash() -> None:
     assert percent(float("nan")) == "–"
 

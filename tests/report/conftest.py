@@ -114,11 +114,12 @@ def make_codes() -> Callable[..., Codes]:
         n_classes: int | None = 3,
         seed: int = 0,
         split: str | None = None,
+        noise: float = 1.5,
     ) -> Codes:
         rng = np.random.default_rng(seed)
         labels = None if n_classes is None else rng.integers(0, n_classes, n)
         centres = np.random.default_rng(99).normal(0, 4, (n_classes or 1, sum(site.n_neurons for site in sites)))
-        z = centres[0 if labels is None else labels] + rng.normal(0, 1.5, (n, centres.shape[1]))
+        z = centres[0 if labels is None else labels] + rng.normal(0, noise, (n, centres.shape[1]))
         return codes_from(z, sites, labels=labels, split=split)
 
     return make

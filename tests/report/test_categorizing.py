@@ -14,7 +14,7 @@ from actscope.report.unavailable import Unavailable
 
 
 def test_the_numbers_are_those_of_the_measures_themselves(make_codes: Callable[..., Codes]) -> None:
-    train, test = make_codes(80, seed=1), make_codes(40, seed=2)
+    train, test = make_codes(80, seed=1, noise=9.0), make_codes(40, seed=2, noise=9.0)
     found = {method.name: (method.train, method.test) for method in categorize(train, test, seed=5)}
     assert found == {
         "9-NN": (hashing.knn_accuracy(train), hashing.knn_accuracy(train, test)),
@@ -29,6 +29,7 @@ def test_the_numbers_are_those_of_the_measures_themselves(make_codes: Callable[.
             hashing.kmeans_accuracy(test, matching="hungarian", seed=5),
         ),
     }
+    assert found["K-Means, purity"] != found["K-Means, matched"]
 
 
 def test_without_labels_nothing_is_measured(make_codes: Callable[..., Codes]) -> None:
@@ -71,6 +72,14 @@ def test_pairs_of_very_many_classes_are_left_out_in_favour_of_one_classifier_for
     assert isinstance(found["Logistic, one-vs-one"], Unavailable)
     assert "19,900 pairs of classes" in found["Logistic, one-vs-one"].reason
     assert isinstance(found["Logistic, multinomial"], float)
+
+
+def test_one_class_leaves_nothing_to_tell_apart(make_codes: Callable[..., Codes]) -> None:
+    alone = {method.name: method for method in categorize(make_codes(20, n_classes=1), None)}
+    logistic = alone["Logistic, one-vs-one"]
+    assert isinstance(logistic.train, Unavailable)
+    assert logistic.test is None
+    assert alone["9-NN"].train == 1.0
 
 
 @pytest.mark.parametrize("n", [1, 8])

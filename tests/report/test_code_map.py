@@ -44,6 +44,14 @@ def test_a_subset_is_drawn_and_said() -> None:
     assert (found.n_examples, found.n_available, int(found.counts.sum())) == (40, 90, 40)
 
 
+def test_the_seed_decides_which_examples_are_drawn() -> None:
+    codes = clusters(90, n_bits=60)
+    drawn = [
+        sorted(map(tuple, map_codes(codes, max_examples=40, max_iter=250, seed=seed).positions)) for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_long_codes_are_compared_on_some_of_their_bytes_and_that_is_said() -> None:
     codes = Codes.from_bits(np.random.default_rng(0).random((12, 40_000)) < 0.5)
     found = map_codes(codes, max_iter=250)

@@ -124,6 +124,19 @@ def test_saving_replaces_the_old_files_whole_or_not_at_all(tmp_path: Path, monke
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old
 
 
+def test_a_failure_at_the_last_moment_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examine(network(), (X, Y), map_examples=0, title="old").save(tmp_path)
+    old = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError("the file is open elsewhere")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(PermissionError):
+        examine(network(), (X, Y), map_examples=0, title="new").save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old
+
+
 def test_train_and_test_codes_must_come_from_the_same_sites() -> None:
     with pytest.raises(ValueError, match="different sites"):
         report_on_codes(Codes.from_bits(np.eye(3)), Codes.from_bits(np.eye(3), name="other"))

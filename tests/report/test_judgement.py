@@ -51,6 +51,42 @@ def test_better_codes_are_never_judged_worse(first: float, second: float, own: f
     assert marks[0] <= marks[1]
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "own", "mark"),
+    [
+        (0.91, 0.93, "good"),
+        (0.97, 0.93, "good"),
+        (0.86, 0.93, "fair"),
+        (0.80, 0.93, "poor"),
+        (0.85, None, "good"),
+        (0.60, None, "fair"),
+        (0.40, None, "poor"),
+    ],
+)
+def test_codes_are_measured_by_the_model_or_else_by_the_way_from_guessing(
+    accuracy: float, own: float | None, mark: str
+) -> None:
+    found = judge_classes(code_accuracy=accuracy, method="9-NN", own_accuracy=own, chance=0.1, split="test")
+    assert found.mark == mark
+
+
+@pytest.mark.parametrize(("test", "mark"), [(0.99, "good"), (0.88, "good"), (0.85, "fair"), (0.7, "poor")])
+def test_a_drop_is_small_fair_or_large(test: float, mark: str) -> None:
+    found = judge_generalization(
+        code_train=0.9, code_test=test, method="9-NN", redundancy_test=0.1, redundancy_train_at_same_size=0.1
+    )
+    assert found.mark == mark
+
+
+@pytest.mark.parametrize(("idle", "mark"), [(0, "good"), (10, "good"), (11, "fair"), (100, "fair"), (101, "poor")])
+def test_idle_neurons_are_few_some_or_many(idle: int, mark: str) -> None:
+    for can_die in (True, False):
+        found = judge_neurons(
+            n_neurons=1000, n_dead=idle, n_always_on=0, n_constant=idle, n_examples=500, can_die=can_die
+        )
+        assert found.mark == mark
+
+
 def test_a_model_that_only_guesses_is_no_yardstick() -> None:
     found = judge_classes(code_accuracy=0.11, method="9-NN", own_accuracy=0.11, chance=0.1, split="test")
     assert (found.mark, found.answer) == ("poor", "The model itself does not know them")

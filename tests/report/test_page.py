@@ -41,6 +41,7 @@ def both() -> tuple[Codes, Codes]:
         rng = np.random.default_rng(seed)
         labels = np.arange(n) % 3
         bits = rng.random((n, 12)) < np.where(np.arange(12) % 3 == labels[:, None], 0.9, 0.1)
+        bits[:, 0], bits[:, 6] = False, True
         packed = np.concatenate(
             [np.packbits(part, axis=1, bitorder="little") for part in (bits[:, :5], bits[:, 5:])], axis=1
         )

@@ -10,7 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+)
+
+from actscope.codes.table import as_labels, id_dtype
 
 __all__ = ["Adapt", "Batch", "Batches", "Ids", "Labels", "as_batches", "first_examples", "leading_size"]
 
@@ -21,7 +31,7 @@ Ids: TypeAlias = ArrayLike | Callable[[Any], ArrayLike] | None
 """An id an example, or a function from a batch to its ids, or `"order"`: the examples are numbered as they come."""
 
 Labels: TypeAlias = ArrayLike | Callable[[Any], ArrayLike] | None
-"""A label an example, or a function from a batch to its labels; `None` takes them from the data if they are there."""
+"""A label an example (by its index in the data set, as a loader draws it), or a function from a batch to its labels; `None` takes them from the data if they are there."""
 
 _LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 _DATASET_BATCH_SIZE = 256
@@ -46,6 +56,7 @@ class Batches:
     Attributes:
         n_examples: how many examples there will be at most, or `None` where that is not known.
         may_repeat: whether an id may come more than once, as from a distributed sampler that pads.
+        n_in_data: how many examples `labels` and `ids` are for, where the batches come with their positions among those; else `None`.
     """
 
     contents: Iterator[tuple[Any, NDArray[Any] | None]]
@@ -54,27 +65,33 @@ class Batches:
     labels: Labels
     n_examples: int | None
     may_repeat: bool
+    n_in_data: int | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         done = 0
         label_array = None if self.labels is None or callable(self.labels) else np.asarray(self.labels)
         id_array = None if self.ids is None or callable(self.ids) or isinstance(self.ids, str) else np.asarray(self.ids)
         for array, what in ((label_array, "labels"), (id_array, "ids")):
-            if array is not None and (array.ndim != 1 or self.n_examples not in (None, len(array))):
+            if array is not None and array.ndim != 1:
                 raise ValueError(
-                    f"{what} has shape {array.shape}, but the data has {self.n_examples} examples; give one an example"
+                    f"{what} has shape {array.shape}; give one an example, as a list or an array of one axis"
+                )
+            if array is not None and self.n_in_data not in (None, len(array)):
+                raise ValueError(
+                    f"{what} has shape {array.shape}, but the data has {self.n_in_data} examples; give one an example"
                 )
         for content, known_ids in self.contents:
-            n = leading_size(content) if known_ids is None else len(known_ids)
+            called_ids = np.asarray(self.ids(content)) if callable(self.ids) else None
+            n = len(known_ids) if known_ids is not None else _size(content, called_ids)
             inputs, labels = _split(content, n, self.adapt)
             if callable(self.labels):
                 labels = np.asarray(self.labels(content))
             elif label_array is not None:
-                labels = label_array[done : done + n]
-            if callable(self.ids):
-                ids = np.asarray(self.ids(content))
+                labels = label_array[done : done + n] if known_ids is None else label_array[known_ids]
+            if called_ids is not None:
+                ids = called_ids
             elif id_array is not None:
-                ids = id_array[done : done + n]
+                ids = id_array[done : done + n] if known_ids is None else id_array[known_ids]
             else:
                 ids = np.arange(done, done + n) if known_ids is None else known_ids
             for array, what in ((labels, "labels"), (ids, "ids")):
@@ -84,11 +101,11 @@ class Batches:
                     )
             done += n
             if n:
-                yield Batch(content, inputs, ids, None if labels is None else labels.astype(np.int64))
+                yield Batch(content, inputs, id_dtype(ids), None if labels is None else as_labels(labels, n))
         if not done:
             raise ValueError("the data holds no examples")
         for array, what in ((label_array, "labels"), (id_array, "ids")):
-            if array is not None and len(array) != done:
+            if array is not None and self.n_in_data is None and len(array) != done:
                 raise ValueError(
                     f"{what} has {len(array)} entries, but the data had {done} examples; give one an example"
                 )
@@ -102,7 +119,7 @@ def as_batches(
     Args:
         data: a tensor or array, a tuple `(inputs, labels)` or a dict of them, a `Dataset`, a `DataLoader`, or an iterable of batches.
         labels, ids: see `Labels` and `Ids`. Without `ids`, an id is the example's index in its data set, taken through the
-            loader's sampler, or its entry in `data.ids` if the data set has that.
+            loader's sampler.
         batch_size: for data that is not batched yet.
         adapt: how a batch becomes the model's input.
 
@@ -115,10 +132,8 @@ def as_batches(
         raise ValueError(
             f"ids={ids!r}: give one id an example, a function of a batch, or 'order' to number examples as they come"
         )
-    tensors = getattr(data, "tensors", None)
-    if isinstance(data, Dataset) and isinstance(tensors, tuple):
-        if ids is None:
-            ids = getattr(data, "ids", None)  # a part of a data set that knows where its examples come from
+    tensors = _whole(data)
+    if tensors is not None:
         data = tensors if len(tensors) > 1 else tensors[0]
     if isinstance(data, (Tensor, np.ndarray)) or (
         isinstance(data, (tuple, dict))
@@ -126,7 +141,7 @@ def as_batches(
         and all(isinstance(leaf, (Tensor, np.ndarray)) for leaf in _leaves(data))
     ):
         contents, length = _slices(data, batch_size)
-        return Batches(contents, adapt, ids, labels, length, may_repeat=ids is not None)
+        return Batches(contents, adapt, ids, labels, length, may_repeat=ids is not None, n_in_data=length)
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
         data = DataLoader(data, batch_size=batch_size or _DATASET_BATCH_SIZE)
     elif isinstance(data, DataLoader) and batch_size is not None:
@@ -138,7 +153,8 @@ def as_batches(
     ):
         n_examples, may_repeat = _sampled(data)
         if ids is None:
-            return Batches(_indexed(data), adapt, ids, labels, n_examples, may_repeat)
+            n_in_data = len(data.dataset) if isinstance(data.dataset, Sized) else None
+            return Batches(_indexed(data), adapt, ids, labels, n_examples, may_repeat, n_in_data)
         return Batches(
             ((content, None) for content in data), adapt, ids, labels, n_examples, may_repeat=not isinstance(ids, str)
         )
@@ -155,6 +171,17 @@ def as_batches(
     return Batches(((content, None) for content in data), adapt, ids, labels, None, may_repeat=not isinstance(ids, str))
 
 
+def _whole(data: Any) -> tuple[Any, ...] | None:
+    """The tensors of which `data[i]` is row i, if the data set says so: as a `TensorDataset`, or by a property `tensors`."""
+    if isinstance(data, TensorDataset):
+        unchanged = type(data).__getitem__ is TensorDataset.__getitem__  # a subclass may transform what it gives
+        return data.tensors if unchanged else None
+    if isinstance(data, Dataset) and isinstance(getattr(type(data), "tensors", None), property):
+        tensors = data.tensors  # type: ignore[attr-defined]  # the line above looked
+        return tensors if isinstance(tensors, tuple) else None
+    return None
+
+
 def leading_size(content: Any) -> int:
     """How many examples a batch holds: the leading size of its first tensor or array.
 
@@ -169,6 +196,16 @@ def leading_size(content: Any) -> int:
     )
 
 
+def _size(content: Any, ids: NDArray[Any] | None) -> int:
+    """How many examples a batch holds, by its first tensor or else by its ids."""
+    try:
+        return leading_size(content)
+    except TypeError:
+        if ids is None or ids.ndim != 1:
+            raise
+        return len(ids)
+
+
 def first_examples(content: Any, n_examples: int, keep: int) -> Any:
     """A batch with only its first `keep` examples: everything of length `n_examples` in it is cut."""
     if isinstance(content, (Tensor, np.ndarray)):
@@ -178,7 +215,8 @@ def first_examples(content: Any, n_examples: int, keep: int) -> Any:
     if isinstance(content, (tuple, list)):
         if content and len(content) == n_examples and not isinstance(content[0], (Tensor, np.ndarray)):
             return content[:keep]
-        return tuple(first_examples(value, n_examples, keep) for value in content)
+        parts = [first_examples(value, n_examples, keep) for value in content]
+        return type(content)(*parts) if hasattr(content, "_fields") else tuple(parts)
     return content
 
 

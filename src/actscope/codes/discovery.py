@@ -117,6 +117,7 @@ class SiteReader(TorchFunctionMode):
                 self._fire(self._functions[func], *_split_input(args, kwargs)[:1])
             elif func in self._recognized:
                 pre_activation, rest, named = _split_input(args, kwargs)
+                named.pop("out", None)  # where the result goes says nothing of the activation
                 if pre_activation is not None and pre_activation.is_floating_point():
                     self._fire(self._recognized[func](*rest, **named), pre_activation)
             elif func in self._fused:
@@ -128,7 +129,7 @@ class SiteReader(TorchFunctionMode):
         if pre_activation is None:
             return
         path = self._path[-1] if self._path else ""
-        name = path if self._leaves and self._leaves[-1] else f"{path}:{activation.kind}"
+        name = path if path and self._leaves[-1] else f"{path}:{activation.kind}"
         self._calls[name] += 1
         call = self._calls[name]
         self._on_site(Firing(name if call == 1 else f"{name}#{call}", activation, pre_activation))
@@ -204,6 +205,10 @@ def scripted_parts(model: nn.Module) -> list[str]:
         for attribute, value in vars(module).items():
             if isinstance(value, torch.jit.ScriptFunction):
                 parts.append(f"{attribute!r} of module {name!r} is a scripted function")
+    for kind in {type(module) for module in model.modules()}:
+        for attribute, value in _called_globals(kind):
+            if isinstance(value, torch.jit.ScriptFunction):
+                parts.append(f"{attribute!r}, which {kind.__name__}.forward calls, is a scripted function")
     return parts
 
 
@@ -255,6 +260,14 @@ def _replaced(function: types.FunctionType, stand_in: Callable[..., Any], model:
     finally:
         for place, name in lent:
             place[name] = function
+
+
+def _called_globals(kind: type[nn.Module]) -> list[tuple[str, Any]]:
+    """The global names that a class's forward method refers to, and the class's own attributes, with what they hold."""
+    code = getattr(getattr(kind, "forward", None), "__code__", None)
+    place = _globals_of(kind) or {}
+    called = [(name, place[name]) for name in (code.co_names if code is not None else ()) if name in place]
+    return called + list(vars(kind).items())
 
 
 def _globals_of(kind: type[nn.Module]) -> dict[str, Any] | None:

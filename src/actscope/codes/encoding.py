@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from actscope.codes.batches import Adapt, Batch, Batches, Ids, Labels, as_batches, first_examples, leading_size
 from actscope.codes.breakpoints import Breakpoints
 from actscope.codes.discovery import Activations
-from actscope.codes.parquet import CodesFile, CodesWriter
+from actscope.codes.parquet import CodesFile, CodesWriter, require_writable
 from actscope.codes.reading import ExampleDim, PatternReader, Pool
 from actscope.codes.selection import Layers
 from actscope.codes.site import Site
@@ -152,7 +152,8 @@ def encode(
         model: any module whose forward pass is Python; a compiled or data-parallel wrapper is looked through.
         data: a tensor or array (n_examples, …), a tuple `(inputs, labels)`, a `Dataset`, a `DataLoader`, or an iterable of batches
             (which needs `ids`).
-        labels: (n_examples,) integers, or a function from a batch to its labels; by default integers that come with the data.
+        labels: (n_examples,) integers in the order of the data set, whatever order a loader draws it in (with `ids`: in the order of
+            `data`), or a function from a batch to its labels; by default integers that come with the data.
         layers: which sites: names, glob patterns (one with a leading `!` leaves out), or a predicate on `Site`.
         breakpoints: other breakpoints, for all sites or by site name, pattern or kind.
         activations: module classes or functions that are one activation each, with their breakpoints: `{MyGELU: (0.0,)}`.
@@ -174,7 +175,7 @@ def encode(
 
     Raises:
         UnseenActivationError: if a part of the model runs activations out of sight, and `layers` does not choose other ones.
-        ValueError: if there is no site or no example, a choice fits no site, a chosen site does not fire, its leading axis is not the
+        ValueError: if there is no site or no example, a choice fits no site, the sites that fire change from batch to batch, its leading axis is not the
             examples, a pre-activation is NaN or infinite, labels or ids do not match, or one id has two codes.
 
     Example:
@@ -184,6 +185,8 @@ def encode(
         array([[1, 0, 0],
                [1, 1, 0]])
     """
+    if out is not None:
+        require_writable(out)
     batches = as_batches(data, labels=labels, ids=ids, batch_size=batch_size, adapt=adapt)
     reader = PatternReader(
         model,

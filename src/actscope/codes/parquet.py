@@ -50,9 +50,7 @@ class CodesWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], sites: Sequence[Site], *, split: str | None = None) -> None:
-        self._path = Path(path)
-        if not self._path.parent.is_dir():
-            raise FileNotFoundError(f"cannot write {self._path}: there is no folder {self._path.parent}")
+        self._path = require_writable(path)
         self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         self._sites = tuple(sites)
         self._split = split
@@ -70,6 +68,10 @@ class CodesWriter:
         """Append (n_examples, n_bytes) uint8 rows with their ids and labels."""
         if packed.ndim != 2 or packed.shape[1] != self._row_bytes:
             raise ValueError(f"rows have shape {packed.shape}, but the sites of this file take {self._row_bytes} bytes")
+        if len(ids) != len(packed) or (labels is not None and len(labels) != len(packed)):
+            raise ValueError(
+                f"{len(packed)} rows came with {len(ids)} ids and {'no' if labels is None else len(labels)} labels; give one a row"
+            )
         for start in range(0, len(packed), self._rows_per_group):
             stop = start + self._rows_per_group
             part = packed[start:stop], ids[start:stop], None if labels is None else labels[start:stop]
@@ -84,19 +86,12 @@ class CodesWriter:
         try:
             if error is None:
                 self._flush(last=True)
-        except BaseException:
-            self._abandon()
-            raise
-        if error is not None:
-            self._abandon()
-            return
-        self._writer.close()
-        self._temporary.replace(self._path)
-
-    def _abandon(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+            if self._writer is not None:
+                self._writer.close()
+            if error is None:
+                self._temporary.replace(self._path)
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     def _flush(self, last: bool = False) -> None:
         import pyarrow as pa
@@ -175,6 +170,8 @@ class CodesFile:
         try:
             with pq.ParquetFile(path) as file:
                 metadata, n_examples = file.schema_arrow.metadata or {}, file.metadata.num_rows
+        except PermissionError:
+            raise
         except (pa.ArrowInvalid, OSError) as error:
             raise ValueError(
                 f"{path} ({path.stat().st_size} bytes) is no whole Parquet file: it was cut short, or is something else. "
@@ -203,9 +200,10 @@ class CodesFile:
     def load(self, layers: Layers = None) -> Codes:
         """The codes in memory, at all sites or at some; the columns of the others are not read."""
         chosen = choose(self.sites, layers)
+        names = [self.sites[i].name for i in chosen]
         packed = np.empty((self.n_examples, sum(self.sites[i].n_bytes for i in chosen)), dtype=np.uint8)
         ids, labels, done = [], [], 0
-        for part in self.batches(layers):
+        for part in self.batches(names):
             packed[done : done + len(part)] = part.packed
             done += len(part)
             ids.append(part.ids)
@@ -278,6 +276,26 @@ class CodesFolder:
         return Codes.concat(file.load(layers) for file in self.files)
 
 
+def require_writable(path: str | os.PathLike[str]) -> Path:
+    """`path`, if a file of codes can go there.
+
+    Raises:
+        FileNotFoundError: if its folder does not exist.
+        IsADirectoryError: if it is a folder itself.
+        PermissionError: if nothing may be written in its folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"cannot write {path}: it is a folder; give the path of a file, such as {path / 'codes.parquet'}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"cannot write {path}: nothing may be written in the folder {path.parent}")
+    return path
+
+
 def open_codes(path: str | os.PathLike[str]) -> CodesFile | CodesFolder:
     """What is stored at `path`: one file of codes, or a folder of them."""
     return CodesFolder.open(path) if Path(path).is_dir() else CodesFile.open(path)
@@ -292,7 +310,10 @@ def _columns(sites: Sequence[Site]) -> tuple[tuple[str, int, int], ...]:
         share = offsets[-1] / _MOST_COLUMNS
         starts = [i for i in range(len(sites)) if i == 0 or offsets[i] // share > offsets[i - 1] // share]
     bounds = [int(offsets[i]) for i in [*starts, len(sites)]]
-    return tuple((f"s{i:03d}", low, high) for i, (low, high) in enumerate(itertools.pairwise(bounds)))
+    filled = [
+        (low, high) for low, high in itertools.pairwise(bounds) if low < high
+    ]  # Parquet has no values of no bytes
+    return tuple((f"s{i:03d}", low, high) for i, (low, high) in enumerate(filled))
 
 
 def _as_matrix(column: Any, width: int) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import random
 import warnings
 from collections.abc import Iterator, Mapping
@@ -63,7 +64,7 @@ class PatternReader:
         self._breakpoints = breakpoints
         self._example_dim = example_dim
         self._pool: Pool = pool
-        first = next(self._model.parameters(), None)
+        first = next(itertools.chain(self._model.parameters(), self._model.buffers()), None)
         self._device = (
             torch.device(device) if device is not None else (torch.device("cpu") if first is None else first.device)
         )
@@ -77,6 +78,8 @@ class PatternReader:
         self._exits = contextlib.ExitStack()
         self._unseen: list[str] = []
         self._observing = False
+        self._running = False
+        self._writes_inputs = False
         self._found: list[tuple[Firing, tuple[int, ...]]] = []
         self._plan: dict[str, Site] = {}
         self._parts: dict[str, NDArray[np.uint8] | Tensor] = {}
@@ -129,7 +132,10 @@ class PatternReader:
         for target in self._expected_activations:
             name = str(getattr(target, "__name__", target))
             if name.lower() not in fired:
-                raise ValueError(f"activations= names {name}, but the model did not call it")
+                raise ValueError(
+                    f"activations= names {name}, but the model was not seen to call it. A function is seen where it is called by a "
+                    "global name or as a module's attribute; one that is held otherwise (a partial, a closure, a list) can be made a module"
+                )
         if not sites:
             raise ValueError(
                 f"{type(self._model).__name__} has no activation site: no elementwise nonlinearity that is known ran in its "
@@ -144,6 +150,12 @@ class PatternReader:
             for site, points in zip(sites, resolve_breakpoints(sites, self._breakpoints), strict=True)
         ]
         names = {site.name for site in chosen}
+        for site in sites:
+            if site.name in names and not site.breakpoints:
+                raise ValueError(
+                    f"site {site.name!r} ({site.kind}) has no breakpoints of its own, because its bounds are not single numbers: give "
+                    f"them (breakpoints={{{site.name!r}: …}}), or leave the site out (layers=['!{site.name}'])"
+                )
         self._plan = {site.name: site for site in sites if site.name in names}
         for firing, shape in self._found:
             if firing.name in names:
@@ -154,8 +166,11 @@ class PatternReader:
         """Packed patterns (n_examples, n_bytes) uint8 of one batch at the chosen sites, on the model's device, and the model's output.
 
         Raises:
-            ValueError: if a chosen site does not fire, changes its shape, or has a pre-activation that is not finite.
+            ValueError: if a chosen site does not fire, changes its shape, or has a pre-activation that is not finite; if a site fires that
+                was not planned, and the caller chose none; if the model is on the meta device.
         """
+        if self._device.type == "meta":
+            raise ValueError("the model is on the meta device, where tensors have no values: load its weights first")
         self._batch_ids = ids
         self._parts = {}
         output = self._run(inputs)
@@ -174,14 +189,25 @@ class PatternReader:
     def _run(self, inputs: Any) -> Any:
         self._reader.start()
         prepared = _mapped(inputs, self._prepared)
-        if isinstance(prepared, Mapping):
-            return self._model(**prepared)
-        if isinstance(prepared, (tuple, list)):
-            return self._model(*prepared)
-        return self._model(prepared)
+        own: list[Tensor] = []
+        if self._observing or self._writes_inputs:  # the same examples run again after they were observed
+            prepared = _mapped(prepared, lambda leaf: _cloned(leaf, own))
+        versions = [leaf._version for leaf in own]
+        self._running = True
+        try:
+            if isinstance(prepared, Mapping):
+                return self._model(**prepared)
+            if isinstance(prepared, (tuple, list)):
+                return self._model(*prepared)
+            return self._model(prepared)
+        finally:
+            self._running = False
+            self._writes_inputs |= any(leaf._version != before for leaf, before in zip(own, versions, strict=True))
 
     def _prepared(self, leaf: Any) -> Any:
         if isinstance(leaf, np.ndarray):
+            if not leaf.flags.writeable:
+                leaf = leaf.copy()  # torch warns of a tensor on memory that must not change
             leaf = torch.from_numpy(np.ascontiguousarray(leaf))
         if not isinstance(leaf, Tensor):
             return leaf
@@ -192,11 +218,18 @@ class PatternReader:
             self._unseen.append(sentence)
 
     def _on_firing(self, firing: Firing) -> None:
+        if not self._running:  # what data sets and callbacks call is not the model's
+            return
         if self._observing:
             shape = tuple(firing.pre_activation.shape)
             self._found.append((replace(firing, pre_activation=firing.pre_activation.new_empty(0)), shape))
             return
         site = self._plan.get(firing.name)
+        if site is None and self._layers is None:
+            raise ValueError(
+                f"site {firing.name!r} fired on the batch that begins with example {self._batch_ids[0]}, though it did not before: codes "
+                f"need the same sites in every forward pass; choose those to read by layers= (such as {list(self._plan)[:3]})"
+            )
         if site is not None:
             self._parts[firing.name] = self._packed(site, firing)
 
@@ -278,6 +311,15 @@ def _mapped(value: Any, function: Any) -> Any:
     if isinstance(value, list):
         return [_mapped(part, function) for part in value]
     return function(value)
+
+
+def _cloned(leaf: Any, clones: list[Tensor]) -> Any:
+    """A copy of a tensor, added to `clones`; anything else as it is."""
+    if not isinstance(leaf, Tensor):
+        return leaf
+    with torch.inference_mode(False):  # tensors of inference mode do not count what is written to them
+        clones.append(leaf.clone())
+    return clones[-1]
 
 
 def _has_other_dtype(model: nn.Module, dtype: torch.dtype) -> bool:

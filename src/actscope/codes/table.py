@@ -69,7 +69,7 @@ class Codes:
         put(self, "_offsets", tuple(int(offset) for offset in offsets))
         put(self, "ids", _as_ids(self.ids, len(packed)))
         if self.labels is not None:
-            put(self, "labels", _as_labels(self.labels, len(packed)))
+            put(self, "labels", as_labels(self.labels, len(packed)))
         self._check_padding()
 
     @classmethod
@@ -307,12 +307,7 @@ def _as_ids(ids: ArrayLike | None, n_examples: int) -> NDArray[Any]:
     array = np.asarray(ids)
     if array.shape != (n_examples,):
         raise ValueError(f"ids has shape {array.shape}, but there are {n_examples} examples; give one id an example")
-    if array.dtype.kind in "iu" or n_examples == 0:
-        array = array.astype(np.int64)
-    elif array.dtype.kind == "U" or (array.dtype.kind == "O" and all(isinstance(value, str) for value in array)):
-        array = array.astype(np.str_)
-    else:
-        raise ValueError(f"ids must be integers or strings; got dtype {array.dtype}")
+    array = id_dtype(array)
     in_order = array.dtype.kind == "i" and bool(np.all(array[1:] > array[:-1]))
     if not in_order:
         values, counts = np.unique(array, return_counts=True)
@@ -324,7 +319,20 @@ def _as_ids(ids: ArrayLike | None, n_examples: int) -> NDArray[Any]:
     return array
 
 
-def _as_labels(labels: ArrayLike, n_examples: int) -> NDArray[np.int64]:
+def id_dtype(ids: NDArray[Any]) -> NDArray[Any]:
+    """`ids` as int64 or str.
+
+    Raises:
+        ValueError: if they are neither integers nor strings.
+    """
+    if ids.dtype.kind in "iu" or not len(ids):
+        return ids.astype(np.int64)
+    if ids.dtype.kind == "U" or (ids.dtype.kind == "O" and all(isinstance(value, str) for value in ids)):
+        return ids.astype(np.str_)
+    raise ValueError(f"ids must be integers or strings; got dtype {ids.dtype}")
+
+
+def as_labels(labels: ArrayLike, n_examples: int) -> NDArray[np.int64]:
     array = np.asarray(labels)
     if array.shape != (n_examples,):
         raise ValueError(

@@ -56,9 +56,7 @@ def draw_bars(
         at = rows + (k - (n_series - 1) / 2) * thickness
         ax.barh(at, shares, height=thickness * 0.86, color=colour, label=label)
         for y, share in zip(at, shares, strict=True):
-            ax.annotate(
-                percent(share), (share, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
-            )
+            ax.annotate(percent(share), (share, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
     ax.set_xlim(0, max(largest * 1.18, 1e-3))
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_yticks(rows, shortened_alike(names))

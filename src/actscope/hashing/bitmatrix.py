@@ -15,7 +15,6 @@ __all__ = ["LINE_BITS", "BitMatrix"]
 LINE_BITS = 512
 """Bits that lie together in memory, a cache line. Ranges of rows begin at multiples of it."""
 
-_COLUMNS_AT_A_TIME = 64 * LINE_BITS
 _BITS_WORTH_A_THREAD = 1 << 22
 
 
@@ -45,14 +44,11 @@ class BitMatrix:
         def work(first: int, last: int) -> None:
             for group in range(first, last):
                 rows = slice(group * LINE_BITS, min((group + 1) * LINE_BITS, n))
-                for start in range(0, d, _COLUMNS_AT_A_TIME):
-                    some = slice(start, min(start + _COLUMNS_AT_A_TIME, d))
+                for line, start in enumerate(range(0, d, LINE_BITS)):  # a square of bits is turned in the cache
+                    some = slice(start, min(start + LINE_BITS, d))
                     bits = _chosen(packed[rows], columns[some])
-                    for line, own in enumerate(range(0, bits.shape[1], LINE_BITS), start // LINE_BITS):
-                        lines = pack_bits(bits[:, own : own + LINE_BITS])
-                        by_row[line, rows, : lines.shape[1]] = lines
-                    lines = pack_bits(np.ascontiguousarray(bits.T))
-                    by_column[group, some, : lines.shape[1]] = lines
+                    by_row[line, rows, : -(-bits.shape[1] // 8)] = pack_bits(bits)
+                    by_column[group, some, : -(-bits.shape[0] // 8)] = pack_bits(np.ascontiguousarray(bits.T))
 
         spread(work, len(by_column), at_least=_BITS_WORTH_A_THREAD // (LINE_BITS * max(d, 1)) + 1)
         return cls(packed, columns, by_row, by_column)

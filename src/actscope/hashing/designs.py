@@ -19,6 +19,7 @@ __all__ = ["Design", "Designs", "designs", "most_rows", "varying_bits"]
 
 _GRAM_BYTES_PER_PAIR = 12  # the float64 matrix that is factorised, and the float32 copy of its factor
 _BYTES_AT_A_TIME = 1 << 24
+_BYTES_OF_ROWS_AT_A_TIME = 1 << 10  # parts of rows that stay in the cache while they are compared
 
 
 class Design(Protocol):
@@ -168,12 +169,15 @@ class _GramFactor:
         on -= int(
             np.unpackbits(np.bitwise_and.reduce(packed, axis=0)).sum()
         )  # bits that are on in every code are not used
-        gram = np.empty((n, n))
+        gram = np.zeros((n, n))
         step = max(64, _BYTES_AT_A_TIME // (4 * n))
         for start in range(0, n, step):
             stop = min(start + step, n)
-            distances = hamming(packed[start:stop], packed[:stop])
-            gram[start:stop, :stop] = (on[start:stop, None] + on[:stop] - distances) / 2
+            gram[start:stop, :stop] = on[start:stop, None] + on[:stop]
+            for left in range(0, packed.shape[1], _BYTES_OF_ROWS_AT_A_TIME):
+                some = slice(left, left + _BYTES_OF_ROWS_AT_A_TIME)
+                gram[start:stop, :stop] -= hamming(packed[start:stop, some], packed[:stop, some])
+        gram /= 2
         # Codes can be linearly dependent although they differ. A millionth of their mean square, as if each had a bit of its own
         # of that size, keeps the factor defined, and moves squared distances by about as little as float32 does.
         gram[np.diag_indices(n)] += 1e-6 * max(on.mean(), 1.0)

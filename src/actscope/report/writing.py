@@ -13,6 +13,6 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
-        path.write_text(text)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -77,7 +77,11 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     optimizer = _optimizer(parameters, recipe)
     n_epochs = -(-n_steps // steps_per_epoch)
-    with _modes_restored(model), progress_bar("train", total=n_epochs, show=progress, unit="epochs") as advance:
+    with (
+        _modes_restored(model),
+        _threads_for(model, recipe, place),
+        progress_bar("train", total=n_epochs, show=progress, unit="epochs") as advance,
+    ):
         if on_epoch is not None:
             on_epoch(0, model)
         for first_step in range(0, n_steps, steps_per_epoch):
@@ -275,6 +279,24 @@ def _modes_restored(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+_LARGE_STEP = 2 * 10**7
+"""Multiplications in a forward pass of one batch from which a second thread pays for waking it."""
+
+
+@contextmanager
+def _threads_for(model: nn.Module, recipe: Recipe, place: torch.device) -> Iterator[None]:
+    """One thread for a small network, whose steps are too short to share; as many as before for a large one."""
+    flat = all(p.ndim <= 2 for p in model.parameters())  # a kernel of a convolution works on many positions
+    work = sum(p.numel() for p in model.parameters()) * recipe.batch_size
+    before = torch.get_num_threads()
+    if place.type == "cpu" and flat and work < _LARGE_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
