@@ -32,6 +32,9 @@ def build_scripted():
 def build_with_size(size):
     return nn.Linear(size, 3)
 
+def build_wrongly():
+    return 1 + None
+
 class Broken(nn.Module):
     def forward(self, x):
         return torch.relu(x @ torch.ones(5, 2))
@@ -49,6 +52,10 @@ x, y = torch.randn(60, 6, generator=generator), torch.arange(60) % 3
 def loaders():
     train, test = TensorDataset(x[:40], y[:40]), TensorDataset(x[40:], y[40:])
     return DataLoader(train, batch_size=16, shuffle=True), DataLoader(test, batch_size=16)
+
+class Points(TensorDataset):
+    def __init__(self):
+        super().__init__(x, y)
 
 def nothing():
     return x[:0], y[:0]
@@ -177,3 +184,15 @@ def test_what_the_caller_got_wrong_is_one_message_and_exit_code_2(case: str, run
 def test_help_and_version_answer(run: Run) -> None:
     assert "examine" in run("--help")[1]
     assert run("--version")[1].startswith("actscope ")
+
+
+def test_examine_takes_a_data_set_class(run: Run) -> None:
+    code, _, err = run("examine", "demomodels:build", "--data", "demodata:Points", "--out", "page", "-q")
+    assert (code, err) == (0, "")
+
+
+def test_a_builder_that_fails_says_its_own_error(run: Run) -> None:
+    code, _, err = run("examine", "demomodels:build_wrongly", "--data", "demodata:x")
+    assert code == 2
+    assert "without arguments" not in err
+    assert "unsupported operand" in err

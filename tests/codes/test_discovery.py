@@ -249,7 +249,7 @@ def test_a_function_of_ones_own_is_found_where_it_is_called_by_a_global_name() -
 
 
 def test_an_activation_of_ones_own_that_is_not_called_is_an_error() -> None:
-    with pytest.raises(ValueError, match="MyGELU, but the model did not call it"):
+    with pytest.raises(ValueError, match="MyGELU, but the model was not seen to call it"):
         actscope.encode(Applied(F.relu), torch.randn(4, 5), activations={MyGELU: 0.0})
 
 
@@ -319,3 +319,34 @@ def test_a_clamp_that_is_a_guard_can_be_left_out_by_name() -> None:
 def test_integer_clamps_are_not_sites() -> None:
     model = Applied(lambda z: z.relu() + torch.arange(11).clamp(max=3))
     assert len(actscope.sites(model, torch.randn(2, 5))) == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: torch.clamp(z, min=0, out=torch.empty_like(z)),
+        lambda z: torch._C._nn.leaky_relu(z, 0.1, out=torch.empty_like(z)),
+    ],
+)
+def test_an_activation_that_writes_to_a_given_tensor_is_a_site(function: Callable[[Tensor], Tensor]) -> None:
+    model, x = Applied(function), torch.randn(6, 5)
+    np.testing.assert_array_equal(actscope.encode(model, x).bits(), expected_bits(model.linear(x), (0.0,)))
+
+
+def test_an_activation_that_is_the_whole_model_has_a_name() -> None:
+    assert [site.name for site in actscope.sites(nn.ReLU(), torch.randn(2, 5))] == [":relu"]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_scripted_function_that_forward_calls_by_a_global_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "my_swish", torch.jit.trace(my_swish, torch.zeros(2)))
+    with pytest.raises(UnseenActivationError, match=r"'my_swish', which Net\.forward calls, is a scripted function"):
+        actscope.encode(nn.Sequential(global_swish_model(), nn.ReLU()), torch.randn(4, 5))
+
+
+def test_a_clamp_without_a_number_for_a_bound_needs_breakpoints() -> None:
+    model, x = Applied(lambda z: z.clamp(min=torch.zeros(11))), torch.randn(6, 5)
+    with pytest.raises(ValueError, match=r"site ':clamp' \(clamp\) has no breakpoints of its own"):
+        actscope.encode(model, x)
+    codes = actscope.encode(model, x, breakpoints={"clamp": 0.5})
+    np.testing.assert_array_equal(codes.bits(), expected_bits(model.linear(x), (0.5,)))

@@ -6,9 +6,10 @@ import pickle
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
@@ -259,6 +260,15 @@ BAD: dict[str, tuple[Any, str]] = {
     "batch size of a loader": (lambda x: actscope.encode(mlp(), DataLoader(x), batch_size=3), "which has its own: 1"),
     "ids of another form": (lambda x: actscope.encode(mlp(), x, ids="first"), "ids='first'"),
     "axis from the end": (lambda x: actscope.encode(mlp(), x, example_dim=-1), "count the axis from the front"),
+    "labels that are no integers": (lambda x: actscope.encode(mlp(), x, [0.5] * N), "labels must be integers"),
+    "labels that are words": (
+        lambda x: actscope.encode(mlp(), x, ["cat"] * N),
+        "labels must be integers; got dtype <U3",
+    ),
+    "a matrix of labels": (
+        lambda x: actscope.encode(mlp(), [x], np.zeros((2, 2), int), ids="order"),
+        r"labels has shape \(2, 2\); give one an example",
+    ),
     "breakpoints that fall": (lambda x: actscope.encode(mlp(), x, breakpoints=(1, 0)), "strictly ascending"),
     "breakpoints of nothing": (lambda x: actscope.encode(mlp(), x, breakpoints={"gelu": 0}), "fits no site"),
 }
@@ -311,3 +321,128 @@ def test_codes_can_be_pickled(x: Tensor, y: Tensor) -> None:
     again = pickle.loads(pickle.dumps(codes))
     assert again.sites == codes.sites
     np.testing.assert_array_equal(again.packed, codes.packed)
+
+
+class WritesItsInput(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.relu(z.sub_(1.0))
+
+
+@pytest.mark.parametrize("grad_mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_a_model_that_writes_its_input_changes_neither_codes_nor_data(x: Tensor, grad_mode: Any) -> None:
+    with grad_mode():
+        data = x.clone()
+        codes = actscope.encode(WritesItsInput(), data, batch_size=5)
+    np.testing.assert_array_equal(codes.bits(), (x > 1).numpy())
+    assert torch.equal(data, x)
+
+
+def test_a_data_set_that_transforms_its_tensors_is_read_through_its_own_items(x: Tensor) -> None:
+    class Negated(TensorDataset):
+        def __getitem__(self, i: int) -> tuple[Tensor, ...]:
+            return (-self.tensors[0][i],)
+
+    class Holder(Pairs):
+        def __init__(self, x: Tensor) -> None:
+            super().__init__(-x, torch.zeros(len(x), dtype=torch.long))
+            self.tensors = (x,)
+
+    expected = actscope.encode(mlp(), -x).packed
+    np.testing.assert_array_equal(actscope.encode(mlp(), Negated(x)).packed, expected)
+    np.testing.assert_array_equal(actscope.encode(mlp(), Holder(x)).packed, expected)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_labels_follow_their_examples_through_a_loader_that_shuffles(x: Tensor, drop_last: bool) -> None:
+    loader = DataLoader(x, batch_size=4, shuffle=True, drop_last=drop_last)
+    codes = actscope.encode(mlp(), loader, torch.arange(N) + 50)
+    assert len(codes) == (20 if drop_last else N)
+    np.testing.assert_array_equal(codes.labels, codes.ids + 50)
+
+
+def test_integer_ids_are_64_bits_wide_in_a_file(x: Tensor, tmp_path: Path) -> None:
+    file = actscope.encode(mlp(), x, ids=np.arange(N, dtype=np.int16), out=tmp_path / "c.parquet")
+    assert pq.read_schema(file.path).field("id").type == "int64"
+
+
+def test_batches_of_any_class_have_as_many_examples_as_ids(x: Tensor) -> None:
+    class Graphs:
+        def __init__(self, start: int) -> None:
+            self.rows = range(start, min(start + 6, N))
+
+    codes = actscope.encode(
+        mlp(), [Graphs(i) for i in range(0, N, 6)], ids=lambda b: list(b.rows), adapt=lambda b: x[list(b.rows)]
+    )
+    np.testing.assert_array_equal(codes.packed, actscope.encode(mlp(), x).packed)
+
+
+def test_named_tuples_stay_what_they_are(x: Tensor) -> None:
+    class Sample(NamedTuple):
+        image: Tensor
+        label: Tensor
+
+    seen: list[int] = []
+
+    def images(batch: Sample) -> Tensor:
+        seen.append(len(batch.image))
+        return batch.image
+
+    actscope.encode(mlp(), [Sample(x, torch.zeros(N, dtype=torch.long))], ids="order", adapt=images)
+    assert seen == [N, 2]  # the whole batch is cut, and its two examples find the sites
+
+
+def test_arrays_that_must_not_be_written_are_data_too(x: Tensor) -> None:
+    array = x.numpy().copy()
+    array.flags.writeable = False
+    torch.set_warn_always(True)  # else torch warns of such an array once a process
+    try:
+        codes = actscope.encode(mlp(), array)
+    finally:
+        torch.set_warn_always(False)
+    np.testing.assert_array_equal(codes.packed, actscope.encode(mlp(), x).packed)
+
+
+class GrowsLater(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        z = torch.relu(z)
+        return torch.relu(z - 1) if z[0, 0] > 5 else z
+
+
+def test_a_site_that_fires_only_later_is_an_error_unless_others_were_chosen() -> None:
+    x = torch.ones(6, 2)
+    x[4:] = 9
+    with pytest.raises(ValueError, match="':relu#2' fired on the batch that begins with example 4"):
+        actscope.encode(GrowsLater(), x, batch_size=2)
+    assert actscope.encode(GrowsLater(), x, batch_size=2, layers=":relu").n_bits == 2
+
+
+def test_activations_of_callbacks_are_not_the_models(x: Tensor) -> None:
+    codes = actscope.encode(mlp(), x, batch_size=5, on_output=lambda out, labels: torch.relu(out))
+    assert [site.name for site in codes.sites] == ["1", "3"]
+
+
+def test_sites_can_be_listed_on_the_meta_device_but_not_encoded(x: Tensor) -> None:
+    model = mlp().to("meta")
+    assert [site.name for site in actscope.sites(model, x)] == ["1", "3"]
+    with pytest.raises(ValueError, match="meta device"):
+        actscope.encode(model, x)
+
+
+def test_a_bad_path_is_told_before_anything_runs(x: Tensor, tmp_path: Path) -> None:
+    class Never(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            raise AssertionError("the model ran")
+
+    with pytest.raises(IsADirectoryError, match="it is a folder; give the path of a file"):
+        actscope.encode(Never(), x, out=tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        actscope.encode(Never(), x, out=tmp_path / "none" / "codes.parquet")
+
+
+def test_a_failed_rename_leaves_no_temporary_file(x: Tensor, tmp_path: Path) -> None:
+    def blocks(*_: Any) -> None:
+        (tmp_path / "c.parquet").mkdir(exist_ok=True)
+
+    with pytest.raises(IsADirectoryError):
+        actscope.encode(mlp(), x, out=tmp_path / "c.parquet", on_output=blocks)
+    assert [path.name for path in tmp_path.iterdir()] == ["c.parquet"]

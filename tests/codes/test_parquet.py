@@ -137,3 +137,26 @@ def test_missing_paths_are_named(codes: Codes, tmp_path: Path) -> None:
         codes.save(tmp_path / "none" / "codes.parquet")
     with pytest.raises(FileNotFoundError, match=r"no \*.parquet file"):
         Codes.load(tmp_path)
+
+
+def test_a_site_of_no_neurons_has_no_column(codes: Codes, tmp_path: Path) -> None:
+    sites = (Site("none", "relu", (0,), (0.0,)), *codes.sites, Site("last", "relu", (3, 0), (0.0,)))
+    wide = Codes(codes.packed, sites)
+    wide.save(tmp_path / "codes.parquet")
+    assert pq.read_schema(tmp_path / "codes.parquet").names == ["id", "label", "s000", "s001"]
+    np.testing.assert_array_equal(Codes.load(tmp_path / "codes.parquet").packed, codes.packed)
+    assert Codes.load(tmp_path / "codes.parquet", ["none"]).packed.shape == (50, 0)
+
+
+def test_layers_may_be_a_generator(codes: Codes, tmp_path: Path) -> None:
+    codes.save(tmp_path / "codes.parquet")
+    loaded = Codes.load(tmp_path / "codes.parquet", (name for name in ["b:tanh"]))
+    np.testing.assert_array_equal(loaded.packed, codes.select("b:tanh").packed)
+
+
+def test_rows_need_an_id_and_a_label_each(codes: Codes, tmp_path: Path) -> None:
+    with CodesWriter(tmp_path / "codes.parquet", codes.sites) as writer:
+        with pytest.raises(ValueError, match="50 rows came with 3 ids and no labels"):
+            writer.write(codes.packed, codes.ids[:3], None)
+        with pytest.raises(ValueError, match="50 rows came with 50 ids and 2 labels"):
+            writer.write(codes.packed, codes.ids, codes.labels[:2])

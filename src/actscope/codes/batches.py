@@ -31,7 +31,10 @@ Ids: TypeAlias = ArrayLike | Callable[[Any], ArrayLike] | None
 """An id an example, or a function from a batch to its ids, or `"order"`: the examples are numbered as they come."""
 
 Labels: TypeAlias = ArrayLike | Callable[[Any], ArrayLike] | None
-"""A label an example (by its index in the data set, as a loader draws it), or a function from a batch to its labels; `None` takes them from the data if they are there."""
+"""A label an example, or a function from a batch to its labels; `None` takes them from the data if they are there.
+
+Labels of a data set stay with its examples when a loader shuffles them.
+"""
 
 _LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 _DATASET_BATCH_SIZE = 256

@@ -175,8 +175,8 @@ def encode(
 
     Raises:
         UnseenActivationError: if a part of the model runs activations out of sight, and `layers` does not choose other ones.
-        ValueError: if there is no site or no example, a choice fits no site, the sites that fire change from batch to batch, its leading axis is not the
-            examples, a pre-activation is NaN or infinite, labels or ids do not match, or one id has two codes.
+        ValueError: if there is no site or no example, a choice fits no site, other sites fire than before, a site's leading axis is not
+            the examples, a pre-activation is NaN or infinite, labels or ids do not match or have another type, or one id has two codes.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU())

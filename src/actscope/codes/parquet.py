@@ -237,10 +237,13 @@ class CodesFile:
                     blocks = {name: _as_matrix(batch.column(name), stop - start) for name, start, stop in needed}
                     packed = np.concatenate(
                         [
-                            blocks[name][:, max(low, start) - start : min(high, stop) - start]
-                            for low, high in spans
-                            for name, start, stop in needed
-                            if low < stop and high > start
+                            np.empty((len(batch), 0), dtype=np.uint8),
+                            *(
+                                blocks[name][:, max(low, start) - start : min(high, stop) - start]
+                                for low, high in spans
+                                for name, start, stop in needed
+                                if low < stop and high > start
+                            ),
                         ],
                         axis=1,
                     )
