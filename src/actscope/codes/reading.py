@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import random
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from types import TracebackType
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from actscope.codes.bits import pack_finite
 from actscope.codes.breakpoints import Breakpoints, resolve_breakpoints
 from actscope.codes.discovery import Activations, Firing, SiteReader, UnseenActivationError, scripted_parts, unwrapped
+from actscope.codes.restoring import evaluating, random_state_kept
 from actscope.codes.selection import Layers, choose
 from actscope.codes.site import Site
 
@@ -87,8 +86,8 @@ class PatternReader:
 
     def __enter__(self) -> PatternReader:
         with contextlib.ExitStack() as exits:
-            exits.enter_context(_random_state_kept(self._device))
-            exits.enter_context(_evaluating(self._model))
+            exits.enter_context(random_state_kept(self._device))
+            exits.enter_context(evaluating(self._model))
             exits.enter_context(torch.no_grad())
             exits.enter_context(self._reader)
             self._exits = exits.pop_all()
@@ -325,35 +324,3 @@ def _cloned(leaf: Any, clones: list[Tensor]) -> Any:
 def _has_other_dtype(model: nn.Module, dtype: torch.dtype) -> bool:
     tensors = [*model.parameters(), *model.buffers()]
     return any(tensor.is_floating_point() and tensor.dtype != dtype for tensor in tensors)
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module of `model` in eval mode, and then in the mode that it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.track_running_stats:
-            warnings.warn(
-                f"module {name!r} normalizes each batch by itself even in eval mode (track_running_stats=False), so an example's "
-                "code depends on the batch it is in",
-                stacklevel=5,
-            )
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextlib.contextmanager
-def _random_state_kept(device: torch.device) -> Iterator[None]:
-    """Python's, NumPy's and PyTorch's global random states as they were, whatever the model and the data draw."""
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global state of others that is kept
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
