@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from actscope.codes.bits import pack_bits
-from actscope.hashing.bitmatrix import BitMatrix
+from actscope.hashing.bitmatrix import BitMatrix, most_rows, varying_bits
 
 SHAPES = [(1, 1), (3, 0), (5, 64), (512, 8), (513, 7), (1030, 600), (40, 1500)]
 
@@ -62,3 +62,18 @@ def test_long_sums_round_like_short_ones():
     one_by_one = np.cumsum(coefficients[0])[-1]
     assert one_by_one != pytest.approx(exact, rel=1e-3)
     assert matrix.sums(coefficients, slice(None))[0, 0] == pytest.approx(exact, rel=1e-4)
+
+
+def test_varying_bits_are_those_that_are_not_constant():
+    bits = np.random.default_rng(0).random((6, 40)) < 0.3
+    expected = np.flatnonzero(bits.any(axis=0) & ~bits.all(axis=0))
+    assert 0 < len(expected) < 40
+    np.testing.assert_array_equal(varying_bits(pack_bits(bits)), expected)
+
+
+@pytest.mark.parametrize(("n_bits", "max_bytes"), [(100, 1 << 20), (5000, 1 << 20), (100_000, 1 << 24)])
+def test_as_many_rows_as_are_affordable_take_what_was_allowed(n_bits, max_bytes):
+    n = most_rows(n_bits, max_bytes)
+    matrix = BitMatrix.of(np.zeros((n, -(-n_bits // 8)), np.uint8), np.arange(n_bits))
+    one_line_more = 64 * n_bits
+    assert 0.5 * max_bytes < matrix.by_row.nbytes + matrix.by_column.nbytes <= max_bytes + one_line_more

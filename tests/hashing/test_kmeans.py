@@ -99,7 +99,7 @@ def test_codes_that_occur_often_count_once_against_the_budget():
     assert kmeans_accuracy(many, max_bytes=50_000).n_train == 1500
 
 
-def test_wide_codes_are_clustered_through_their_inner_products():
+def test_wide_codes_are_clustered():
     assert kmeans_accuracy(clustered(n=60, d=3000, noise=0.3), n_init=5) == 1
 
 

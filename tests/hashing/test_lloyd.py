@@ -4,7 +4,7 @@ from sklearn.cluster import KMeans
 
 from actscope.codes.bits import pack_bits
 from actscope.codes.groups import distinct
-from actscope.hashing.designs import designs, varying_bits
+from actscope.hashing.bitmatrix import BitMatrix, varying_bits
 from actscope.hashing.lloyd import cluster, lloyd, seed_centres
 
 
@@ -15,7 +15,7 @@ def problem(n=700, d=40, n_groups=5, noise=0.15, seed=0):
     groups = distinct(pack_bits(bits))
     packed = pack_bits(bits)[groups.first]
     columns = varying_bits(packed)
-    features = designs(packed, columns, [0, len(packed)], max_bytes=0).parts[0]
+    features = BitMatrix.of(packed, columns)
     return bits[:, columns].astype(np.float32), features, groups.counts.astype(np.float32), groups
 
 
@@ -89,20 +89,3 @@ def test_more_runs_never_give_a_larger_inertia():
     _, features, weights, _ = problem(noise=0.35)
     inertias = [cluster(features, weights, 5, seed=1, n_init=n).inertia for n in (1, 4, 8)]
     assert inertias == sorted(inertias, reverse=True)
-
-
-def test_gram_features_give_the_clustering_of_bits():
-    rng = np.random.default_rng(0)
-    packed = np.unique(
-        rng.integers(0, 256, (3, 100), dtype=np.uint8)[rng.integers(0, 3, 90)] ^ (rng.random((90, 100)) < 0.3), axis=0
-    )
-    columns = varying_bits(packed)
-    weights = np.ones(len(packed), np.float32)
-    start = np.array([0, 30, 60])
-    found = []
-    for max_bytes in (0, 1 << 30):
-        features = designs(packed, columns, [0, len(packed)], max_bytes=max_bytes)
-        assert (features.gram is None) == (max_bytes == 0)
-        found.append(lloyd(features.parts[0], weights, features.parts[0].rows(start)))
-    np.testing.assert_array_equal(found[0].assigned, found[1].assigned)
-    assert found[0].inertia == pytest.approx(found[1].inertia, rel=1e-4)

@@ -55,7 +55,7 @@ def test_accuracy_is_that_of_scikit_learn_at_default_settings(scheme):
 
 @pytest.mark.parametrize("scheme", ["ovo", "multinomial"])
 def test_wide_codes_fitted_through_inner_products_give_the_same_predictions(scheme):
-    train, test = noisy(n=100, d=800), noisy(n=500, d=800, noise=0.45, seed=1)
+    train, test = noisy(n=100, d=4000, noise=0.4), noisy(n=500, d=4000, noise=0.48, seed=1)
     wide = fit_logistic(train, scheme=scheme, tol=1e-6)
     theirs = sklearn_model(scheme).fit(train.bits(), train.labels)
     assert np.mean(wide.predict(test) == theirs.predict(test.bits())) > 0.99

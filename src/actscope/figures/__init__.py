@@ -1,1 +1,1 @@
-
+"""Drawing with matplotlib: arrays in, axes out."""

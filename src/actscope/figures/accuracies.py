@@ -36,8 +36,8 @@ def draw_accuracies(
 
     Example:
         >>> ax = draw_accuracies(["model", "9-NN on codes"], train=[1.0, 0.97], test=[0.95, 0.93], chance=0.1)
-        >>> ax.get_xlim()
-        (0.0, 1.0)
+        >>> [text.get_text() for text in ax.texts]
+        ['100 %', '97.0 %', '95.0 %', '93.0 %']
     """
     ax = axes_or_new(ax, height=0.85 + 0.42 * len(names))
     rows = np.arange(len(names))

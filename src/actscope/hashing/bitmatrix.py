@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from actscope.codes.bits import pack_bits, unpack_bits
 from actscope.codes.threads import spread
 
-__all__ = ["LINE_BITS", "BitMatrix"]
+__all__ = ["LINE_BITS", "BitMatrix", "most_rows", "varying_bits"]
 
 LINE_BITS = 512
 """Bits that lie together in memory, a cache line. Ranges of rows begin at multiples of it."""
@@ -78,6 +78,28 @@ class BitMatrix:
     def squared_norms(self) -> NDArray[np.float64]:
         """How many bits are set in each row, (n_rows,)."""
         return np.asarray(self.dots(np.ones((1, self.n_features), np.float32), 0, self.n_rows)[0], np.float64)
+
+
+def varying_bits(packed: np.ndarray) -> NDArray[np.int64]:
+    """Positions of the bits that are not the same in every row of (n, n_bytes) uint8; padding never is among them.
+
+    Example:
+        >>> varying_bits(np.array([[0b0101], [0b0110]], np.uint8))
+        array([0, 1])
+    """
+    some, every = np.bitwise_or.reduce(packed, axis=0), np.bitwise_and.reduce(packed, axis=0)
+    return np.flatnonzero(np.unpackbits(some & ~every, bitorder="little"))
+
+
+def most_rows(n_bits: int, max_bytes: int) -> int:
+    """The largest number of codes with so many varying bits for which a `BitMatrix` stays within `max_bytes`.
+
+    Example:
+        >>> most_rows(1000, 1 << 30), most_rows(100_000, 1 << 30), most_rows(1_000_000, 1 << 30)
+        (4194304, 42799, 4293)
+    """
+    line_bytes = LINE_BITS // 8 * -(-max(n_bits, 1) // LINE_BITS)
+    return max(max_bytes // (2 * line_bytes), 1)
 
 
 def _chosen(packed: np.ndarray, columns: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from actscope.codes import Codes
-from actscope.hashing.designs import most_rows, varying_bits
+from actscope.hashing.bitmatrix import most_rows, varying_bits
 
 __all__ = ["sampled", "within_budget"]
 
@@ -38,7 +38,7 @@ def within_budget(
         codes: what there is.
         n_different: rows that are left of it when equal ones are counted once.
         max_train: how many to use at most, however much work that is; `None` for as many as `max_bytes` holds.
-        max_bytes: limit for the features that a fit works on.
+        max_bytes: limit for the matrix of bits that a fit works on.
         seed: chooses the subset.
     """
     if max_train is not None:

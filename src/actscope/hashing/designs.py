@@ -1,9 +1,8 @@
-"""Codes as the feature matrices that K-Means and logistic regression work on."""
+"""Codes as the feature matrix that logistic regression works on: their bits, or their inner products."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actscope.codes.distances import hamming
-from actscope.hashing.bitmatrix import LINE_BITS, BitMatrix
+from actscope.hashing.bitmatrix import BitMatrix
 
-__all__ = ["Design", "Designs", "designs", "most_rows", "varying_bits"]
+__all__ = ["Design", "Designs", "designs"]
 
+_BITS_PER_GRAM_ROW = 32  # with fewer, forming the Gram matrix takes longer than it saves
 _GRAM_BYTES_PER_PAIR = 12  # the float64 matrix that is factorised, and the float32 copy of its factor
 _BYTES_AT_A_TIME = 1 << 24
 _BYTES_OF_ROWS_AT_A_TIME = 1 << 10  # parts of rows that stay in the cache while they are compared
@@ -41,14 +41,6 @@ class Design(Protocol):
 
     def sums(self, coefficients: NDArray[np.float32], positions: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Sums of the rows at some positions, each times its coefficient: (k, n_features) for coefficients (k, n_positions)."""
-        ...
-
-    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The rows at some positions written out, (n_positions, n_features)."""
-        ...
-
-    def squared_norms(self) -> NDArray[np.float64]:
-        """The squared length of each row, (n_rows,)."""
         ...
 
 
@@ -83,33 +75,11 @@ class Designs:
         return weights if self.gram is None else self.gram.in_bits(weights)
 
 
-def varying_bits(packed: np.ndarray) -> NDArray[np.int64]:
-    """Positions of the bits that are not the same in every row of (n, n_bytes) uint8; padding never is among them.
-
-    Example:
-        >>> varying_bits(np.array([[0b0101], [0b0110]], np.uint8))
-        array([0, 1])
-    """
-    some, every = np.bitwise_or.reduce(packed, axis=0), np.bitwise_and.reduce(packed, axis=0)
-    return np.flatnonzero(np.unpackbits(some & ~every, bitorder="little"))
-
-
-def most_rows(n_bits: int, max_bytes: int) -> int:
-    """The largest number of codes with so many varying bits for which `designs` stay within `max_bytes`.
-
-    Example:
-        >>> most_rows(1000, 1 << 30), most_rows(100_000, 1 << 30), most_rows(1_000_000, 1 << 30)
-        (4194304, 42799, 9459)
-    """
-    line_bytes = LINE_BITS // 8 * -(-max(n_bits, 1) // LINE_BITS)
-    return max(max_bytes // (2 * line_bytes), math.isqrt(max_bytes // _GRAM_BYTES_PER_PAIR), 1)
-
-
 def designs(packed: np.ndarray, columns: NDArray[np.int64], edges: Sequence[int], *, max_bytes: int) -> Designs:
     """The features of different codes, in the form that makes products cheapest.
 
-    K-Means and L2-penalised logistic regression depend on codes only through inner products. So where there are far fewer codes than
-    bits, n features with the same inner products take the place of the bits.
+    L2-penalised logistic regression depends on codes only through inner products. So where there are far fewer codes than bits, n
+    features with the same inner products take the place of the bits, and every vector of weights is that much shorter.
 
     Args:
         packed: (n, n_bytes) uint8.
@@ -119,7 +89,7 @@ def designs(packed: np.ndarray, columns: NDArray[np.int64], edges: Sequence[int]
     """
     n = len(packed)
     parts = list(itertools.pairwise(edges))
-    if 4 * n <= len(columns) and _GRAM_BYTES_PER_PAIR * n * n <= max_bytes:
+    if _BITS_PER_GRAM_ROW * n <= len(columns) and _GRAM_BYTES_PER_PAIR * n * n <= max_bytes:
         gram = _GramFactor.of(packed, columns)
         return Designs([_FloatMatrix(gram.factor[start:stop]) for start, stop in parts], gram)
     return Designs([BitMatrix.of(packed[start:stop], columns) for start, stop in parts], None)
@@ -144,12 +114,6 @@ class _FloatMatrix:
 
     def sums(self, coefficients: NDArray[np.float32], positions: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         return coefficients @ self.matrix[positions]
-
-    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self.matrix[positions]
-
-    def squared_norms(self) -> NDArray[np.float64]:
-        return np.asarray(np.einsum("ij,ij->i", self.matrix, self.matrix, dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)

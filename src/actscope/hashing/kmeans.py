@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from actscope.codes import Codes
 from actscope.codes.groups import Groups, distinct
 from actscope.hashing.accuracy import Accuracy
-from actscope.hashing.bitmatrix import BitMatrix
+from actscope.hashing.bitmatrix import BitMatrix, varying_bits
 from actscope.hashing.blocks import row_blocks, spread_blocks
 from actscope.hashing.budget import within_budget
-from actscope.hashing.designs import designs, varying_bits
 from actscope.hashing.labelled import labels_of
 from actscope.hashing.lloyd import Clustering, cluster
 
@@ -46,7 +45,7 @@ def kmeans_accuracy(
         n_init: runs from different first centres, of which the one with the smallest inertia counts.
         max_train: fits on a random subset of so many examples, and assigns all to the nearest centre. By default all are used
             if they fit `max_bytes`, else as many as do. A number asks for that many, however long it takes.
-        max_bytes: limit for the features that K-Means works on.
+        max_bytes: limit for the matrix of bits that K-Means works on.
         seed: chooses the first centres, and the subset.
 
     Raises:
@@ -70,7 +69,7 @@ def kmeans_accuracy(
     different = distinct(codes.packed)
     fitted, note = within_budget(codes, len(different.first), max_train=max_train, max_bytes=max_bytes, seed=seed)
     groups = different if fitted is codes else distinct(fitted.packed)
-    fit = _fit(fitted, groups, k, n_init=n_init, max_bytes=max_bytes, seed=seed)
+    fit = _fit(fitted, groups, k, n_init=n_init, seed=seed)
     if fitted is codes:
         clusters = fit.clustering.assigned[groups.inverse]
     else:
@@ -80,7 +79,7 @@ def kmeans_accuracy(
         f"only {len(groups.first)} different codes, so as many clusters" if len(groups.first) < k else None,
         None if fit.clustering.converged else f"not converged after {fit.clustering.n_iterations} iterations",
     ]
-    n_clusters_found = len(fit.centres)
+    n_clusters_found = len(fit.clustering.centres)
     table = np.bincount(clusters * len(classes) + truth.reshape(-1), minlength=n_clusters_found * len(classes))
     table = table.reshape(n_clusters_found, len(classes))
     if matching == "purity":
@@ -100,15 +99,12 @@ def kmeans_accuracy(
     )
 
 
-def _fit(codes: Codes, groups: Groups, k: int, *, n_init: int, max_bytes: int, seed: int) -> _Fit:
-    rows = codes.packed[groups.first]
-    columns = varying_bits(rows)
-    features = designs(rows, columns, [0, len(rows)], max_bytes=max_bytes)
+def _fit(codes: Codes, groups: Groups, k: int, *, n_init: int, seed: int) -> _Fit:
+    packed = codes.packed[groups.first]
+    columns = varying_bits(packed)
     weights = groups.counts.astype(np.float32)
-    with features.threads():
-        clustering = cluster(features.parts[0], weights, min(k, len(rows)), seed=seed, n_init=n_init)
-    half_norms = (clustering.centres.astype(np.float64) ** 2).sum(axis=1) / 2
-    return _Fit(clustering, columns, features.in_bits(clustering.centres), half_norms.astype(np.float32))
+    clustering = cluster(BitMatrix.of(packed, columns), weights, min(k, len(packed)), seed=seed, n_init=n_init)
+    return _Fit(clustering, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,18 +113,18 @@ class _Fit:
 
     clustering: Clustering
     columns: NDArray[np.int64]
-    centres: NDArray[np.float32]
-    half_norms: NDArray[np.float32]
 
     def nearest(self, packed: np.ndarray) -> NDArray[np.int64]:
         """The cluster with the nearest centre for any codes, (n_examples,)."""
+        centres = self.clustering.centres
+        half_norms = (centres.astype(np.float64) ** 2).sum(axis=1, keepdims=True) / 2
         found = np.empty(len(packed), np.int64)
         blocks = row_blocks(len(packed), len(self.columns))
 
         def work(first: int, last: int) -> None:
             for start, stop in blocks[first:last]:
                 bits = BitMatrix.of(packed[start:stop], self.columns)
-                closeness = bits.dots(self.centres, 0, stop - start) - self.half_norms[:, None]
+                closeness = bits.dots(centres, 0, stop - start) - half_norms
                 found[start:stop] = closeness.argmax(axis=0)
 
         spread_blocks(work, blocks, len(self.columns))

@@ -10,8 +10,8 @@ from actscope.codes import Codes
 from actscope.codes.groups import distinct
 from actscope.codes.neighbours import nearest
 from actscope.hashing.accuracy import Accuracy
+from actscope.hashing.bitmatrix import varying_bits
 from actscope.hashing.budget import sampled
-from actscope.hashing.designs import varying_bits
 from actscope.hashing.labelled import labels_of, require_same_sites
 from actscope.progress import progress_bar
 

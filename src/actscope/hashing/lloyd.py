@@ -1,4 +1,4 @@
-"""K-Means on weighted rows: greedy k-means++ and Lloyd's iterations."""
+"""K-Means on weighted rows of bits: greedy k-means++ and Lloyd's iterations."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actscope.hashing.bitmatrix import BitMatrix
 from actscope.hashing.blocks import row_blocks, spread_blocks
-from actscope.hashing.designs import Design
 
 __all__ = ["Clustering", "cluster", "lloyd", "seed_centres"]
 
@@ -33,7 +33,7 @@ class Clustering:
 
 
 def cluster(
-    rows: Design,
+    rows: BitMatrix,
     weights: NDArray[np.float32],
     k: int,
     *,
@@ -61,7 +61,7 @@ def cluster(
 
 
 def seed_centres(
-    rows: Design, weights: NDArray[np.float32], k: int, generator: np.random.Generator
+    rows: BitMatrix, weights: NDArray[np.float32], k: int, generator: np.random.Generator
 ) -> NDArray[np.float32]:
     """First centres by greedy k-means++ (Arthur & Vassilvitskii 2007): (k, n_features).
 
@@ -85,7 +85,7 @@ def seed_centres(
 
 
 def lloyd(
-    rows: Design,
+    rows: BitMatrix,
     weights: NDArray[np.float32],
     centres: NDArray[np.float32],
     *,
@@ -126,7 +126,7 @@ def lloyd(
     return Clustering(centres, nearest, inertia, n_iterations, converged)
 
 
-def _nearest(rows: Design, centres: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _nearest(rows: BitMatrix, centres: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The nearest centre of each row, of several the first; the squared distance to it less the row's squared norm."""
     minus_twice = -2 * centres
     offsets = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)[:, None]
@@ -147,7 +147,7 @@ def _nearest(rows: Design, centres: NDArray[np.float32]) -> tuple[NDArray[np.int
 
 
 def _move(
-    rows: Design,
+    rows: BitMatrix,
     weights: NDArray[np.float32],
     nearest: NDArray[np.int64],
     assigned: NDArray[np.int64],
@@ -179,7 +179,7 @@ def _move(
 
 
 def _refill(
-    rows: Design,
+    rows: BitMatrix,
     weights: NDArray[np.float32],
     distances: NDArray[np.float64],
     assigned: NDArray[np.int64],
@@ -200,7 +200,7 @@ def _refill(
     return len(empty)
 
 
-def _squared_distances(rows: Design, norms: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+def _squared_distances(rows: BitMatrix, norms: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
     """(n_chosen, n_rows)."""
     others = rows.rows(chosen)
     blocks = row_blocks(rows.n_rows, rows.n_features)

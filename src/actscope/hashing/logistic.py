@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from actscope.codes import Codes, Site
 from actscope.codes.groups import distinct
 from actscope.hashing.accuracy import Accuracy
-from actscope.hashing.bitmatrix import BitMatrix
+from actscope.hashing.bitmatrix import BitMatrix, varying_bits
 from actscope.hashing.blocks import row_blocks, spread_blocks
 from actscope.hashing.budget import within_budget
-from actscope.hashing.designs import designs, varying_bits
+from actscope.hashing.designs import designs
 from actscope.hashing.labelled import labels_of, require_same_sites
 from actscope.hashing.lbfgs import minimise
 from actscope.hashing.losses import LabelledRows, multinomial_loss, pair_losses
@@ -25,9 +25,7 @@ __all__ = ["LogisticFit", "Scheme", "fit_logistic", "logistic_accuracy"]
 Scheme: TypeAlias = Literal["ovo", "multinomial"]
 """One binary regression for each pair of classes, which vote; or one regression with a softmax."""
 
-_COPIES = (
-    28  # float32 arrays of the size of the weights that L-BFGS keeps: 10 pairs of changes, and what an evaluation needs
-)
+_COPIES = 40  # float32 arrays of the size of the weights: 10 pairs of changes, and what a step and an evaluation need
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -161,7 +161,8 @@ class _Sums:
                 add(label, *block, sums)
             parts[first] = sums
 
-        spread_blocks(work, [block for _, block in blocks], rows.features.n_features)
+        ranges = [block for _, block in blocks]
+        spread_blocks(work, ranges, rows.features.n_features, bytes_per_call=self.products.nbytes)
         for first in sorted(parts):
             self.values[:] += parts[first].values
             self.residuals[:] += parts[first].residuals

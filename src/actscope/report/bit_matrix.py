@@ -80,7 +80,7 @@ def sample_bit_matrix(codes: Codes, *, max_rows: int = 240, max_columns: int = 3
     Example:
         >>> codes = Codes.from_bits([[1, 0, 1], [0, 1, 1], [1, 0, 0]], labels=[0, 1, 0])
         >>> sample_bit_matrix(codes).levels.astype(int)
-        array([[1, 1, 0],
+        array([[1, 0, 1],
                [1, 0, 0],
                [0, 1, 1]])
     """

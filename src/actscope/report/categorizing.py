@@ -101,7 +101,7 @@ def _knn(train: Codes, codes: Codes, max_examples: int | None, seed: int) -> _Me
 
 
 def _kmeans(codes: Codes, matching: Literal["purity", "hungarian"], max_examples: int | None, seed: int) -> _Measured:
-    return kmeans_accuracy(codes, max_train=_most_fitted(codes, max_examples), seed=seed), None
+    return kmeans_accuracy(codes, matching=matching, max_train=_most_fitted(codes, max_examples), seed=seed), None
 
 
 def _logistic(train: Codes, test: Codes | None, scheme: Scheme, max_examples: int | None, seed: int) -> _OnSplits:

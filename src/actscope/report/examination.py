@@ -24,7 +24,9 @@ from actscope.codes.encoding import encode
 from actscope.codes.reading import ExampleDim, Pool
 from actscope.codes.selection import Layers
 from actscope.codes.table import Codes
+from actscope.figures.labels import counted
 from actscope.hashing.subsampling import Rarefaction, rarefaction
+from actscope.progress import progress_bar
 from actscope.report.bit_matrix import BitMatrix, sample_bit_matrix
 from actscope.report.categorizing import categorize
 from actscope.report.code_map import CodeMap, map_codes
@@ -80,11 +82,12 @@ class Report:
         return summary(self)
 
     def __repr__(self) -> str:
-        test = "" if self.test is None else f", {len(self.test.codes):,} test examples"
-        return (
-            f"Report({self.title!r}: {len(self.train.codes):,} training examples{test}, {len(self.train.codes.sites)} sites; "
-            f"redundancy {self.train.determinism.redundancy_ratio:.4g})"
-        )
+        examples = [counted(len(self.train.codes), "training example")]
+        if self.test is not None:
+            examples.append(counted(len(self.test.codes), "test example"))
+        sites = counted(len(self.train.codes.sites), "site")
+        ratio = f"redundancy {self.train.determinism.redundancy_ratio:.4g}"
+        return f"Report({self.title!r}: {', '.join(examples)}, {sites}; {ratio})"
 
     def class_name(self, label: int) -> str:
         """What to call a label."""
@@ -208,6 +211,7 @@ def examine(
         max_examples=max_examples,
         map_examples=map_examples,
         seed=seed,
+        progress=progress,
         title=f"Activation patterns of {name}" if title is None else title,
         model=f"{name}, {n_parameters:,} parameters",
     )
@@ -223,6 +227,7 @@ def report_on_codes(
     max_examples: int | None = None,
     map_examples: int = 1000,
     seed: int = 0,
+    progress: bool | None = False,
     title: str = "Activation patterns",
     model: str = "",
 ) -> Report:
@@ -232,7 +237,7 @@ def report_on_codes(
         train, test: codes from the same sites.
         own_accuracy: the model's own accuracy by split, `train` and `test`, where it is known.
         pictures_from: the training data; if its examples are pictures, those in the fullest regions are shown.
-        classes, max_examples, map_examples, seed, title: as for `examine`.
+        classes, max_examples, map_examples, seed, progress, title: as for `examine`.
         model: what was examined, in words.
 
     Raises:
@@ -241,7 +246,7 @@ def report_on_codes(
     Example:
         >>> codes = Codes.from_bits(np.random.default_rng(0).random((200, 16)) < 0.5)
         >>> report_on_codes(codes, map_examples=0)
-        Report('Activation patterns': 200 training examples, 1 sites; redundancy 0.01)
+        Report('Activation patterns': 200 training examples, 1 site; redundancy 0)
     """
     if test is not None and test.sites != train.sites:
         raise ValueError(
@@ -250,11 +255,22 @@ def report_on_codes(
         )
     known = dict(own_accuracy or {})
     unknown = Unavailable("only codes were given")
-    of_train = findings_of(train, name="train", own_accuracy=known.get("train", unknown))
-    of_test = None if test is None else findings_of(test, name="test", own_accuracy=known.get("test", unknown))
-    methods = categorize(train, test, max_examples=max_examples, seed=seed)
-    curve = attempt(lambda: rarefaction(train))
     mapped = train if test is None else test
+    with progress_bar("look at codes", total=6, show=progress, unit="measures") as advance:
+        of_train = findings_of(train, name="train", own_accuracy=known.get("train", unknown))
+        advance(1)
+        of_test = None if test is None else findings_of(test, name="test", own_accuracy=known.get("test", unknown))
+        advance(1)
+        methods = categorize(train, test, max_examples=max_examples, seed=seed)
+        advance(1)
+        curve = attempt(lambda: rarefaction(train))
+        advance(1)
+        code_map: CodeMap | Unavailable = Unavailable("it was switched off (map_examples=0)")
+        if map_examples:
+            code_map = attempt(lambda: map_codes(mapped, max_examples=map_examples, seed=seed))
+        advance(1)
+        matrix = attempt(lambda: sample_bit_matrix(train, seed=seed))
+        advance(1)
     shown = [name for group in of_train.groups for name in group.ids[:_PICTURES_PER_GROUP].tolist()]
     return Report(
         title=title,
@@ -263,12 +279,8 @@ def report_on_codes(
         test=of_test,
         rarefaction=curve,
         categorization=methods,
-        code_map=(
-            attempt(lambda: map_codes(mapped, max_examples=map_examples, seed=seed))
-            if map_examples
-            else Unavailable("it was switched off (map_examples=0)")
-        ),
-        bit_matrix=attempt(lambda: sample_bit_matrix(train, seed=seed)),
+        code_map=code_map,
+        bit_matrix=matrix,
         verdict=verdict_of(of_train, of_test, methods, train),
         class_names=dict(enumerate(map(str, classes or ()))),
         pictures={} if pictures_from is None else example_pictures(pictures_from, shown),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from actscope.figures.labels import percent, shortened
+from actscope.figures.labels import counted, percent, shortened
 from actscope.report.unavailable import Unavailable
 
 if TYPE_CHECKING:
@@ -24,18 +24,15 @@ def summary(report: Report) -> str:
 
 
 def _head(report: Report) -> list[str]:
-    train, test = report.train.codes, report.test
-    sizes = f"{len(train):,} training" + (f" and {len(test.codes):,} test" if test else "") + " examples"
+    codes = report.train.codes
     title = textwrap.shorten(report.title, _WIDTH, placeholder="…")
-    sites = f"{len(train.sites):,} site{'s' * (len(train.sites) != 1)}"
-    return [
-        title,
-        "=" * len(title),
-        *_wrapped(
-            f"{report.model + '; ' if report.model else ''}{sizes}; {sites}, {train.n_neurons:,} neurons, {train.n_bits:,} bits",
-            "",
-        ),
-    ]
+    facts = [report.model] if report.model else []
+    facts.append(counted(len(codes), "training example"))
+    if report.test is not None:
+        facts[-1] += f" and {counted(len(report.test.codes), 'test example')}"
+    sizes = ((len(codes.sites), "site"), (codes.n_neurons, "neuron"), (codes.n_bits, "bit"))
+    facts.append(", ".join(counted(number, noun) for number, noun in sizes))
+    return [title, "=" * len(title), *_wrapped("; ".join(facts), "")]
 
 
 def _verdict(report: Report) -> list[str]:
@@ -91,4 +88,6 @@ def _accuracy(value: float | Unavailable | None) -> str:
 
 
 def _wrapped(text: str, first: str, *, then: str | None = None) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=first if then is None else then)
+    whole = text.replace(" %", "\u00a0%")  # a percent sign stays on the line of its number
+    lines = textwrap.wrap(whole, _WIDTH, initial_indent=first, subsequent_indent=first if then is None else then)
+    return [line.replace("\u00a0", " ") for line in lines]
