@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from actscope.figures.canvas import axes_or_new
 from actscope.figures.labels import round_percent
-from actscope.figures.palette import NEUTRAL, TEST, TRAIN
+from actscope.figures.palette import NEUTRAL, TRAIN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,11 +45,11 @@ def draw_rarefaction(
     """
     ax = axes_or_new(ax)
     x = np.asarray(sizes, dtype=float)
-    curves = [("redundancy ratio", np.asarray(redundancy_ratio, dtype=float), TRAIN, "-")]
+    curves = [("redundancy ratio", np.asarray(redundancy_ratio, dtype=float), "solid")]
     if shared_ratio is not None:
-        curves.append(("share that share a code", np.asarray(shared_ratio, dtype=float), TEST, "-"))
-    for label, y, colour, style in curves:
-        ax.plot(np.where(y > 0, x, np.nan), np.where(y > 0, y, np.nan), style, color=colour, label=label)
+        curves.append(("share that share a code", np.asarray(shared_ratio, dtype=float), "dashed"))
+    for label, y, style in curves:
+        ax.plot(np.where(y > 0, x, np.nan), np.where(y > 0, y, np.nan), linestyle=style, color=TRAIN, label=label)
     borders = (
         (first_collision_size, "first collisions", "near", (0, (1, 2))),
         (one_percent_size, "1 %", "not before", (0, (5, 3))),
@@ -59,7 +59,7 @@ def draw_rarefaction(
             where = "not before" if borders_are_lower_bounds else where
             ax.axvline(size, color=NEUTRAL, linewidth=1.2, linestyle=dashes, label=f"{name} {where} {_rounded(size)}")
     ax.set_xscale("log")
-    positive = [y[y > 0] for _, y, _, _ in curves if (y > 0).any()]
+    positive = [y[y > 0] for _, y, _ in curves if (y > 0).any()]
     if positive:
         ax.set_yscale("log")
         ax.set_ylim(max(1e-6, min(float(y.min()) for y in positive)) / 1.5, 1.1)

@@ -69,7 +69,8 @@ class BitMatrix:
 
     def sums(self, coefficients: NDArray[np.float32], positions: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Sums of the rows at some positions, each times its coefficient (k, n_positions): (k, n_features)."""
-        return _products(coefficients, self.by_row[:, positions], self.n_features)
+        lines = self.by_row[:, positions] if isinstance(positions, slice) else np.take(self.by_row, positions, axis=1)
+        return _products(coefficients, lines, self.n_features)
 
     def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows as floats, (n_positions, n_features)."""
@@ -120,17 +121,16 @@ def _products(values: NDArray[np.float32], lines: NDArray[np.uint8], n_columns: 
     if k % VECTORS:
         padded = np.concatenate([padded, np.zeros((-k % VECTORS, m), np.float32)])
     sums = np.zeros((len(padded), len(lines) * LINE_BITS), np.float32)
-    for i, own in enumerate(map(np.ascontiguousarray, lines)):
-        n_bytes = min(LINE_BITS, n_columns - i * LINE_BITS + 7) // 8
-        add_where_set(
-            own.ctypes.data,
-            m,
-            n_bytes,
-            padded.ctypes.data,
-            padded.strides[1],
-            padded.strides[0],
-            len(padded),
-            sums.ctypes.data + i * LINE_BITS * sums.itemsize,
-            sums.strides[0],
-        )
+    add_where_set(
+        lines.ctypes.data,
+        lines.strides[0],
+        m,
+        n_columns,
+        padded.ctypes.data,
+        padded.strides[1],
+        padded.strides[0],
+        len(padded),
+        sums.ctypes.data,
+        sums.strides[0],
+    )
     return sums[:k, :n_columns]

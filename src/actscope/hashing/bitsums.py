@@ -72,8 +72,9 @@ def _add_where_set(
 @compiled
 def add_where_set(
     bits: int,
+    next_line: int,
     n_rows: int,
-    n_bytes: int,
+    n_columns: int,
     values: int,
     next_row: int,
     next_vector: int,
@@ -81,21 +82,25 @@ def add_where_set(
     sums: int,
     next_sums: int,
 ) -> None:
-    """sums[v, j] += Σ_i values[v, i] · bit[i, j], for one line of each of n_rows rows that lie one after the other.
+    """sums[v, j] += Σ_i values[v, i] · bit[i, j], for columns j < n_columns rounded up to 64.
 
-    The first ``n_bytes`` of the lines count, in steps of 8: `sums` has 64 columns for each step. Rows are summed in portions, so
-    that float32 rounding grows with their number slowly. ``n_vectors`` is a multiple of 5.
+    Columns lie in lines of 512: the first line of every row, one row after the other, then, ``next_line`` bytes from the first, the
+    second line of every row. Rows are summed in portions, so that float32 rounding grows slowly with their number. ``n_vectors`` is a
+    multiple of 5.
     """
-    for start in range(0, n_rows, _ROWS_AT_A_TIME):
-        some = min(_ROWS_AT_A_TIME, n_rows - start)
-        for vector in range(0, n_vectors, VECTORS):
-            for tile in range(0, n_bytes, _TILE_BYTES):
-                _add_where_set(
-                    bits + start * LINE + tile,
-                    some,
-                    values + start * next_row + vector * next_vector,
-                    next_row,
-                    next_vector,
-                    sums + vector * next_sums + 32 * tile,
-                    next_sums,
-                )
+    for column in range(0, n_columns, 8 * LINE):
+        line = bits + column // (8 * LINE) * next_line
+        n_bytes = min(LINE, (n_columns - column + 7) // 8)
+        for start in range(0, n_rows, _ROWS_AT_A_TIME):
+            some = min(_ROWS_AT_A_TIME, n_rows - start)
+            for vector in range(0, n_vectors, VECTORS):
+                for tile in range(0, n_bytes, _TILE_BYTES):
+                    _add_where_set(
+                        line + start * LINE + tile,
+                        some,
+                        values + start * next_row + vector * next_vector,
+                        next_row,
+                        next_vector,
+                        sums + vector * next_sums + 4 * column + 32 * tile,
+                        next_sums,
+                    )
