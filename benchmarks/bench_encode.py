@@ -29,7 +29,7 @@ def run() -> list[Row]:
         def encode(model: nn.Module = model, x: torch.Tensor = x, batch_size: int = batch_size) -> None:
             actscope.encode(model, x, batch_size=batch_size, progress=False)
 
-        naive, ours = alternating_seconds(forward, encode, repeats=9)
+        naive, ours = alternating_seconds(forward, encode, repeats=15)
         rows.append(
             Row(
                 what=what,

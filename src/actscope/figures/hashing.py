@@ -58,7 +58,9 @@ def draw_rarefaction(
         if size is not None:
             where = "not before" if borders_are_lower_bounds else where
             ax.axvline(size, color=NEUTRAL, linewidth=1.2, linestyle=dashes, label=f"{name} {where} {_rounded(size)}")
+    known = [float(x.max()), *(size for size, *_ in borders if size is not None)]
     ax.set_xscale("log")
+    ax.set_xlim(1, 1.5 * max(known))
     positive = [y[y > 0] for _, y, _ in curves if (y > 0).any()]
     if positive:
         ax.set_yscale("log")

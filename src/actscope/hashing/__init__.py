@@ -4,7 +4,7 @@ from actscope.hashing.accuracy import Accuracy
 from actscope.hashing.collisions import Determinism, determinism
 from actscope.hashing.kmeans import kmeans_accuracy
 from actscope.hashing.knn import knn_accuracy, knn_labels
-from actscope.hashing.logistic import LogisticFit, fit_logistic, logistic_accuracy
+from actscope.hashing.logistic import LogisticFit, Scheme, fit_logistic, logistic_accuracy
 from actscope.hashing.membership import Group, groups, largest_groups
 from actscope.hashing.redundancy import redundancy_by_site, redundancy_ratio, shared_by_site, shared_ratio
 from actscope.hashing.streaming import RedundancyRatio
@@ -29,5 +29,6 @@ __all__ = [
     "logistic_accuracy",
     "fit_logistic",
     "LogisticFit",
+    "Scheme",
     "Accuracy",
 ]
