@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actscope.codes.bits import pack_bits
-from actscope.hashing.designs import designs
+from actscope.hashing.features import features_of
 from actscope.hashing.losses import LabelledRows, multinomial_loss, pair_losses
 
 C = 0.7
@@ -16,7 +16,7 @@ def problem():
     bits = rng.integers(0, 2, (50, 12)).astype(bool)
     weights = rng.integers(1, 4, 50).astype(np.float32)
     edges = [0, 20, 33, 50]
-    features = designs(pack_bits(bits), np.arange(12), edges, max_bytes=0)
+    features = features_of(pack_bits(bits), np.arange(12), edges, max_bytes=0)
     rows = LabelledRows.of(features, [weights[a:b] for a, b in pairwise(edges)])
     labels = np.repeat([0, 1, 2], np.diff(edges))
     x = bits - np.average(bits, axis=0, weights=weights)

@@ -266,3 +266,11 @@ def test_codes_of_very_many_bits_are_drawn_in_part(read_page: Callable[[str], An
     assert "360 of 200,000 neurons" in " ".join(found.sections["bits"].split())
     assert "4,096 randomly drawn bytes of 25,000" in " ".join(found.sections["map"].split())
     assert len(html) < 1_000_000
+
+
+def test_neurons_that_all_vary_are_not_said_to_change_elsewhere() -> None:
+    rng = np.random.default_rng(0)
+    train, test = (Codes.from_bits(rng.random((200, 6)) < 0.5, split=split) for split in ("train", "test"))
+    assert "on the test examples either" not in render_page(report_on_codes(train, test=test, map_examples=0))
+    stuck = [Codes.from_bits(codes.bits() & (np.arange(6) > 0), split=codes.split) for codes in (train, test)]
+    assert "on the test examples either" in render_page(report_on_codes(stuck[0], test=stuck[1], map_examples=0))

@@ -15,7 +15,7 @@ from actscope.hashing.accuracy import Accuracy
 from actscope.hashing.bitmatrix import BitMatrix, varying_bits
 from actscope.hashing.blocks import row_blocks, spread_blocks
 from actscope.hashing.budget import within_budget
-from actscope.hashing.designs import designs
+from actscope.hashing.features import features_of
 from actscope.hashing.labelled import labels_of, require_same_sites
 from actscope.hashing.lbfgs import minimise
 from actscope.hashing.losses import LabelledRows, multinomial_loss, pair_losses
@@ -198,7 +198,7 @@ def fit_logistic(
             + (", or use scheme='multinomial'" if scheme == "ovo" else "")
         )
     by_class = [weights[start:stop] for start, stop in itertools.pairwise(edges)]
-    rows = LabelledRows.of(designs(packed, columns, edges, max_bytes=max_bytes), by_class)
+    rows = LabelledRows.of(features_of(packed, columns, edges, max_bytes=max_bytes), by_class)
     with rows.features.threads():
         if scheme == "ovo":
             points, n_open = _fit_pairs(rows, pairs, C, tol, max_iter, max_bytes)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actscope.hashing.blocks import Block, row_blocks, spread_blocks
-from actscope.hashing.designs import Designs
+from actscope.hashing.features import Features
 from actscope.hashing.lbfgs import Evaluate, Points
 
 __all__ = ["LabelledRows", "multinomial_loss", "pair_losses"]
@@ -26,12 +26,12 @@ class LabelledRows:
             the minimum is the same, and it is reached in fewer steps.
     """
 
-    features: Designs
+    features: Features
     weights: list[NDArray[np.float32]]
     mean: NDArray[np.float32]
 
     @classmethod
-    def of(cls, features: Designs, weights: list[NDArray[np.float32]]) -> LabelledRows:
+    def of(cls, features: Features, weights: list[NDArray[np.float32]]) -> LabelledRows:
         sums = np.zeros(features.n_features)
         for part, own in zip(features.parts, weights, strict=True):
             for start, stop in row_blocks(part.n_rows, part.n_features):

@@ -205,6 +205,8 @@ def _revived(report: Report) -> int | None:
     """How many neurons never change on the training but do on the test examples."""
     if report.test is None:
         return None
+    if not any(live.constant.any() for live in report.train.liveness):
+        return None
     pairs = zip(report.train.liveness, report.test.liveness, strict=True)
     return sum(int((train.constant & ~test.constant).sum()) for train, test in pairs)
 

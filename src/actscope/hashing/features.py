@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from actscope.codes.distances import hamming
 from actscope.hashing.bitmatrix import BitMatrix
 
-__all__ = ["Design", "Designs", "designs"]
+__all__ = ["FeatureMatrix", "Features", "features_of"]
 
 _BITS_PER_GRAM_ROW = 32  # with fewer, forming the Gram matrix takes longer than it saves
 _GRAM_BYTES_PER_PAIR = 12  # the float64 matrix that is factorised, and the float32 copy of its factor
@@ -22,7 +22,7 @@ _BYTES_AT_A_TIME = 1 << 24
 _BYTES_OF_ROWS_AT_A_TIME = 1 << 10  # parts of rows that stay in the cache while they are compared
 
 
-class Design(Protocol):
+class FeatureMatrix(Protocol):
     """A matrix with a row of features for each code, known by its products with a few vectors."""
 
     @property
@@ -45,7 +45,7 @@ class Design(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Designs:
+class Features:
     """The features of codes in several parts.
 
     Attributes:
@@ -53,7 +53,7 @@ class Designs:
         gram: how features became those of a Gram matrix; `None` where they are the bits.
     """
 
-    parts: Sequence[Design]
+    parts: Sequence[FeatureMatrix]
     gram: _GramFactor | None
 
     @property
@@ -75,7 +75,7 @@ class Designs:
         return weights if self.gram is None else self.gram.in_bits(weights)
 
 
-def designs(packed: np.ndarray, columns: NDArray[np.int64], edges: Sequence[int], *, max_bytes: int) -> Designs:
+def features_of(packed: np.ndarray, columns: NDArray[np.int64], edges: Sequence[int], *, max_bytes: int) -> Features:
     """The features of different codes, in the form that makes products cheapest.
 
     L2-penalised logistic regression depends on codes only through inner products. So where there are far fewer codes than bits, n
@@ -91,8 +91,8 @@ def designs(packed: np.ndarray, columns: NDArray[np.int64], edges: Sequence[int]
     parts = list(itertools.pairwise(edges))
     if _BITS_PER_GRAM_ROW * n <= len(columns) and _GRAM_BYTES_PER_PAIR * n * n <= max_bytes:
         gram = _GramFactor.of(packed, columns)
-        return Designs([_FloatMatrix(gram.factor[start:stop]) for start, stop in parts], gram)
-    return Designs([BitMatrix.of(packed[start:stop], columns) for start, stop in parts], None)
+        return Features([_FloatMatrix(gram.factor[start:stop]) for start, stop in parts], gram)
+    return Features([BitMatrix.of(packed[start:stop], columns) for start, stop in parts], None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +130,8 @@ class _GramFactor:
 
         n = len(packed)
         on = hamming(packed, np.zeros((1, packed.shape[1]), np.uint8))[:, 0].astype(np.float64)
-        on -= int(
-            np.unpackbits(np.bitwise_and.reduce(packed, axis=0)).sum()
-        )  # bits that are on in every code are not used
+        always_on = np.bitwise_and.reduce(packed, axis=0)
+        on -= int(np.unpackbits(always_on).sum())  # bits that do not vary are not used
         gram = np.zeros((n, n))
         step = max(64, _BYTES_AT_A_TIME // (4 * n))
         for start in range(0, n, step):
@@ -145,9 +144,8 @@ class _GramFactor:
         # Codes can be linearly dependent although they differ. A millionth of their mean square, as if each had a bit of its own
         # of that size, keeps the factor defined, and moves squared distances by about as little as float32 does.
         gram[np.diag_indices(n)] += 1e-6 * max(on.mean(), 1.0)
-        upper = cholesky(
-            gram.T, lower=False, overwrite_a=True, check_finite=False
-        )  # gram.T is in LAPACK's order: no copy
+        in_order = gram.T  # of LAPACK, which then works in place
+        upper = cholesky(in_order, lower=False, overwrite_a=True, check_finite=False)
         return cls(packed, columns, upper.T.astype(np.float32))
 
     def in_bits(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
