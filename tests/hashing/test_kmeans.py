@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actscope import Codes
-from actscope.hashing import kmeans_accuracy
+from actscope.hashing import fit_kmeans, kmeans_accuracy
 
 
 def clustered(n=400, d=32, n_classes=4, noise=0.1, seed=0):
@@ -115,3 +115,15 @@ def test_mistakes_are_named():
         kmeans_accuracy(codes, n_init=0)
     with pytest.raises(ValueError, match="no examples"):
         kmeans_accuracy(codes[:0])
+
+
+def test_one_fit_gives_both_matchings_of_the_same_clusters() -> None:
+    rng = np.random.default_rng(3)
+    codes = Codes.from_bits(rng.random((120, 9)) < 0.4, labels=rng.integers(4, size=120))
+    fit = fit_kmeans(codes, seed=5)
+    for matching in ("purity", "hungarian"):
+        assert float(fit.accuracy(matching)) == float(kmeans_accuracy(codes, matching=matching, seed=5))
+    by_hand = sum(np.bincount(codes.labels[fit.assigned == cluster]).max() for cluster in np.unique(fit.assigned))
+    assert float(fit.accuracy()) == by_hand / 120
+    with pytest.raises(ValueError, match="matching='best'"):
+        fit.accuracy("best")

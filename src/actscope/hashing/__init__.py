@@ -2,7 +2,7 @@
 
 from actscope.hashing.accuracy import Accuracy
 from actscope.hashing.collisions import Determinism, determinism
-from actscope.hashing.kmeans import kmeans_accuracy
+from actscope.hashing.kmeans import KMeansFit, Matching, fit_kmeans, kmeans_accuracy
 from actscope.hashing.knn import knn_accuracy, knn_labels
 from actscope.hashing.logistic import LogisticFit, Scheme, fit_logistic, logistic_accuracy
 from actscope.hashing.membership import Group, groups, largest_groups
@@ -26,6 +26,9 @@ __all__ = [
     "knn_accuracy",
     "knn_labels",
     "kmeans_accuracy",
+    "fit_kmeans",
+    "KMeansFit",
+    "Matching",
     "logistic_accuracy",
     "fit_logistic",
     "LogisticFit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ from actscope.hashing.budget import within_budget
 from actscope.hashing.labelled import labels_of
 from actscope.hashing.lloyd import Clustering, cluster
 
-__all__ = ["kmeans_accuracy"]
+__all__ = ["KMeansFit", "Matching", "fit_kmeans", "kmeans_accuracy"]
+
+Matching: TypeAlias = Literal["purity", "hungarian"]
+"""How clusters get labels: each its most frequent one, or each label at most one cluster, in the best way."""
 
 
 def kmeans_accuracy(
     codes: Codes,
     *,
-    matching: Literal["purity", "hungarian"] = "purity",
+    matching: Matching = "purity",
     n_clusters: int | None = None,
     n_init: int = 1,
     max_train: int | None = None,
@@ -33,7 +36,8 @@ def kmeans_accuracy(
     """The accuracy of calling every cluster of codes after one class (He et al. 2021, Appendix A).
 
     K-Means sees the codes alone. Then each cluster gets a label, and the share of examples with the label of their cluster is the accuracy.
-    It is fitted on the codes it is measured on: for train and test, call it for each, as the paper does.
+    It is fitted on the codes it is measured on: for train and test, call it for each, as the paper does. For both matchings of one
+    clustering, `fit_kmeans` once and ask the fit.
 
     The fit works on distinct codes weighted by how often they occur, which is the same objective, and leaves out bits that are constant.
 
@@ -57,11 +61,79 @@ def kmeans_accuracy(
         >>> kmeans_accuracy(codes)
         1.0000 (2-Means, purity; fitted on 4 examples, measured on 4; 3 of 4 bits vary)
     """
-    labels = labels_of(codes, "codes")
-    if matching not in ("purity", "hungarian"):
-        raise ValueError(
-            f"matching={matching!r}: choose 'purity' (as in the paper) or 'hungarian' (each label to at most one cluster)"
+    _require_matching(matching)
+    fit = fit_kmeans(codes, n_clusters=n_clusters, n_init=n_init, max_train=max_train, max_bytes=max_bytes, seed=seed)
+    return fit.accuracy(matching)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KMeansFit:
+    """Clusters of labelled codes, found from the codes alone.
+
+    Attributes:
+        assigned: (n_examples,) int64, the cluster of each example.
+        table: (n_clusters, n_classes) int64, how many examples of each class lie in each cluster.
+        k: the number of clusters asked for.
+        n_train: examples fitted on.
+        n_bits, n_bits_used: bits of a code, and how many of them vary.
+        note: what sets the fit apart, such as a subset or missing convergence; else `None`.
+    """
+
+    assigned: NDArray[np.int64]
+    table: NDArray[np.int64]
+    k: int
+    n_train: int
+    n_bits: int
+    n_bits_used: int
+    note: str | None
+
+    def accuracy(self, matching: Matching = "purity") -> Accuracy:
+        """The share of examples with the label that `matching` gives to their cluster; see `kmeans_accuracy`."""
+        _require_matching(matching)
+        if matching == "purity":
+            hits = self.table.max(axis=1).sum()
+        else:
+            from scipy.optimize import linear_sum_assignment
+
+            hits = self.table[linear_sum_assignment(self.table, maximize=True)].sum()
+        return Accuracy(
+            float(hits / len(self.assigned)),
+            method=f"{self.k}-Means, {matching}",
+            n_train=self.n_train,
+            n_test=len(self.assigned),
+            n_bits=self.n_bits,
+            n_bits_used=self.n_bits_used,
+            note=self.note,
         )
+
+    def __repr__(self) -> str:
+        note = f"; {self.note}" if self.note else ""
+        return f"KMeansFit({len(self.table)} clusters of {len(self.assigned):,} codes, {self.n_bits_used:,} bits vary{note})"
+
+
+def fit_kmeans(
+    codes: Codes,
+    *,
+    n_clusters: int | None = None,
+    n_init: int = 1,
+    max_train: int | None = None,
+    max_bytes: int = 1 << 30,
+    seed: int = 0,
+) -> KMeansFit:
+    """K-Means clusters of labelled codes, to ask for their accuracy under several matchings.
+
+    Args:
+        codes, n_clusters, n_init, max_train, max_bytes, seed: as for `kmeans_accuracy`.
+
+    Raises:
+        ValueError: if there are no labels or no examples, or an argument is out of range.
+
+    Example:
+        >>> codes = Codes.from_bits([[0, 0, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 1, 0, 1]], labels=[4, 4, 7, 7])
+        >>> fit_kmeans(codes)
+        KMeansFit(2 clusters of 4 codes, 3 bits vary)
+    """
+    labels = labels_of(codes, "codes")
     classes, truth = np.unique(labels, return_inverse=True)
     k = len(classes) if n_clusters is None else n_clusters
     for name, value in (("n_clusters", k), ("n_init", n_init), ("max_train", max_train)):
@@ -83,21 +155,22 @@ def kmeans_accuracy(
     n_clusters_found = len(fit.clustering.centres)
     table = np.bincount(clusters * len(classes) + truth.reshape(-1), minlength=n_clusters_found * len(classes))
     table = table.reshape(n_clusters_found, len(classes))
-    if matching == "purity":
-        hits = table.max(axis=1).sum()
-    else:
-        from scipy.optimize import linear_sum_assignment
-
-        hits = table[linear_sum_assignment(table, maximize=True)].sum()
-    return Accuracy(
-        float(hits / len(codes)),
-        method=f"{k}-Means, {matching}",
+    return KMeansFit(
+        assigned=clusters,
+        table=table,
+        k=k,
         n_train=len(fitted),
-        n_test=len(codes),
         n_bits=codes.n_bits,
         n_bits_used=len(fit.columns),
         note="; ".join(part for part in notes if part) or None,
     )
+
+
+def _require_matching(matching: str) -> None:
+    if matching not in get_args(Matching):
+        raise ValueError(
+            f"matching={matching!r}: choose 'purity' (as in the paper) or 'hungarian' (each label to at most one cluster)"
+        )
 
 
 def _fit(codes: Codes, groups: Groups, k: int, *, n_init: int, seed: int) -> _Fit:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 
 from actscope.codes.table import Codes
 from actscope.hashing.accuracy import Accuracy
 from actscope.hashing.budget import sampled
-from actscope.hashing.kmeans import kmeans_accuracy
+from actscope.hashing.kmeans import KMeansFit, Matching, fit_kmeans
 from actscope.hashing.knn import knn_accuracy
 from actscope.hashing.logistic import LogisticFit, Scheme, fit_logistic
 from actscope.report.findings import Categorization
@@ -46,8 +45,7 @@ def categorize(
     neighbours = _each(train, test, lambda codes: _knn(train, codes, max_examples, seed))
     one_vs_one = _logistic(train, test, "ovo", max_examples, seed)
     multinomial = _logistic(train, test, "multinomial", max_examples, seed)
-    purity = _each(train, test, lambda codes: _kmeans(codes, "purity", max_examples, seed))
-    matched = _each(train, test, lambda codes: _kmeans(codes, "hungarian", max_examples, seed))
+    purity, matched = _kmeans(train, test, max_examples, seed)
     return (
         _row(
             f"{_NEIGHBOURS}-NN",
@@ -100,8 +98,21 @@ def _knn(train: Codes, codes: Codes, max_examples: int | None, seed: int) -> _Me
     return accuracy, note and f"measured on a random {len(queries):,} of {len(codes):,}, seed {seed}"
 
 
-def _kmeans(codes: Codes, matching: Literal["purity", "hungarian"], max_examples: int | None, seed: int) -> _Measured:
-    return kmeans_accuracy(codes, matching=matching, max_train=_most_fitted(codes, max_examples), seed=seed), None
+def _kmeans(train: Codes, test: Codes | None, max_examples: int | None, seed: int) -> tuple[_OnSplits, _OnSplits]:
+    """The same clusters of each split, named in both ways."""
+
+    def clusters(codes: Codes) -> KMeansFit | Unavailable:
+        return attempt(lambda: fit_kmeans(codes, max_train=_most_fitted(codes, max_examples), seed=seed))
+
+    def named(fit: KMeansFit | Unavailable, matching: Matching) -> _Measured | Unavailable:
+        return fit if isinstance(fit, Unavailable) else (fit.accuracy(matching), None)
+
+    of_train, of_test = clusters(train), None if test is None else clusters(test)
+
+    def on_splits(matching: Matching) -> _OnSplits:
+        return named(of_train, matching), None if of_test is None else named(of_test, matching)
+
+    return on_splits("purity"), on_splits("hungarian")
 
 
 def _logistic(train: Codes, test: Codes | None, scheme: Scheme, max_examples: int | None, seed: int) -> _OnSplits:
