@@ -79,6 +79,11 @@ class SiteReader(TorchFunctionMode):
         self._calls: Counter[str] = Counter()
         self._exits = contextlib.ExitStack()
 
+    @property
+    def path(self) -> str:
+        """The path of the module that is running, empty for the model itself."""
+        return self._path[-1] if self._path else ""
+
     def start(self) -> None:
         """Begin a new forward pass: calls are counted from 1 again."""
         self._calls.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Activation", "activation_modules", "fused_kernels", "recognized"]
+__all__ = ["Activation", "activation_modules", "fused_kernels", "reading_of", "recognized"]
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,23 @@ _READINGS: Mapping[str, Reading] = MappingProxyType(
         "tanh": _smooth("tanh", -0.5, 0.0, 0.5),
     }
 )
+
+
+def reading_of(name: str, rest: Sequence[Any], named: Mapping[str, Any]) -> Activation | None:
+    """The activation that one of PyTorch's inner operations is, such as `_prelu_kernel`; `None` if it is none that is known.
+
+    Args:
+        name: the operation's name, without an in-place underscore.
+        rest, named: its arguments, the input left out.
+
+    Example:
+        >>> reading_of("hardtanh", [0.0, 6.0], {}).kind
+        'relu6'
+    """
+    if name == "rrelu_with_noise":
+        return _rrelu(*rest[1:3])
+    reading = _READINGS.get({"_prelu_kernel": "prelu", "log_sigmoid_forward": "logsigmoid"}.get(name, name))
+    return None if reading is None else reading(*rest, **named)
 
 
 @cache

@@ -1,0 +1,291 @@
+"""A program run on points in homogeneous coordinates, which stops where something can be cut, and takes new points on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actscope.codes.kinds import Activation
+from actscope.regions.program import (
+    ActivationStep,
+    AffineStep,
+    ChoiceStep,
+    Layout,
+    Program,
+    Rows,
+    SiteStep,
+)
+from actscope.regions.recording import Ref
+
+__all__ = ["Probe"]
+
+
+class Probe:
+    """A run of a program on many points, from stop to stop.
+
+    A point has homogeneous coordinates: weight 1 is a point x of the input space, weight 0 a direction v, the point at
+    infinity that x + s v
+    tends to. What a piecewise-linear network computes is linear in these coordinates on each cell of its partition, so a new
+    point on a known
+    cell is a combination of known points at every step, with no forward pass of its own. At a direction, every value is the
+    linear part of
+    the affine map there.
+
+    `advance` runs to the next stop. There, the caller may `grow` the set of points by combinations of known ones, and goes on
+    with `advance`.
+
+    Args:
+        program: what to run.
+        points: (n, *input_shape) float64: points, and directions.
+        weights: (n,) 1 for a point, 0 for a direction; `None` if all are points.
+        bases: (n,) for a direction, the row of the point at which derivatives along it are taken; -1 takes them at
+        infinity. `None` is -1 for all.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        points: Tensor,
+        *,
+        weights: NDArray | None = None,
+        bases: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.program = program
+        self._weights = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=float)
+        self._bases = None if bases is None else torch.from_numpy(np.asarray(bases, dtype=np.int64))
+        self._directed = bool((self._weights == 0).any())
+        self._values: dict[int, Tensor] = {}
+        self._position = 0
+        self._stop: SiteStep | ChoiceStep | None = None
+        self._z: Tensor | None = None
+        self._fresh = False
+        if self._directed:
+            # a point whose every linear part is zero, in front: what an operation makes of it is what the operation adds by itself
+            points = torch.cat([torch.zeros_like(points[:1]), points])
+        self._values[0] = points
+        self._find_directions()
+
+    @property
+    def n_points(self) -> int:
+        """Points and directions known so far."""
+        return len(self._weights)
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(n_points,) 1 for a point, 0 for a direction."""
+        return self._weights
+
+    def advance(self) -> SiteStep | ChoiceStep | None:
+        """Run on to the next stop: a site's pre-activation, or the inputs of a choice; `None` at the end."""
+        if isinstance(self._stop, ChoiceStep):
+            self._choose(self._stop)
+        self._stop, self._z = None, None
+        steps = self.program.steps
+        while self._position < len(steps):
+            step = steps[self._position]
+            if isinstance(step, (SiteStep, ChoiceStep)):
+                self._stop = step
+                self._position += 1
+                return step
+            if isinstance(step, ActivationStep):
+                self._activate(step)
+            else:
+                self._apply(step)
+            self._forget(self._position)
+            self._position += 1
+        return None
+
+    @property
+    def z(self) -> Tensor:
+        """(n_points, n_values) float64: the values at this stop: pre-activations, or all entries among which a choice is made."""
+        if self._z is None:
+            if self._stop is None:
+                raise RuntimeError("the probe is not at a stop")
+            registers = self._stop.registers if isinstance(self._stop, ChoiceStep) else (self._stop.register,)
+            parts = [self._matrix(self._values[register], self.program.layouts[register]) for register in registers]
+            self._z = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return self._z[1:] if self._directed else self._z
+
+    @property
+    def output(self) -> Tensor:
+        """(n_points, n_outputs) float64, at the end: the model's output, flattened."""
+        register = self.program.require_output()
+        matrix = self._matrix(self._values[register], self.program.layouts[register])
+        return matrix[1:] if self._directed else matrix
+
+    def grow(self, combine: Callable[[Tensor], Tensor], weights: NDArray) -> None:
+        """New points: `combine` appends their rows, combinations of those known, to each register that is still needed.
+
+        Args:
+            combine: from (rows, width) float64 to more rows; what is there stays in front.
+            weights: (n_new,) homogeneous weights of the new points, 0 or 1.
+        """
+        if len(weights) == 0:
+            return
+        self._weights = np.concatenate([self._weights, weights])
+        n_rows = self.n_points + self._directed
+        for register, tensor in self._values.items():
+            layout = self.program.layouts[register]
+            if register in self.program.varying:
+                matrix = self._matrix(tensor, layout)
+                grown = combine(matrix[1:] if self._directed else matrix)
+                if self._directed:
+                    grown = torch.cat([matrix[:1], grown])
+            else:  # constants, the same for all points
+                grown = self._matrix(tensor, layout)[:1].expand(n_rows, -1)
+            self._values[register] = _from_matrix(grown, layout)
+        self._z = None
+        self._find_directions()
+
+    def select(self, rows: NDArray[np.int64]) -> Probe:
+        """A probe at the same stop that goes on with some of the points."""
+        other = object.__new__(Probe)
+        other.__dict__.update(self.__dict__)
+        other._weights = self._weights[rows]
+        other._bases = None
+        index = torch.from_numpy(np.concatenate([[0], rows + 1]) if self._directed else rows)
+        other._values = {}
+        for register, tensor in self._values.items():
+            layout = self.program.layouts[register]
+            other._values[register] = _from_matrix(self._matrix(tensor, layout)[index.to(tensor.device)], layout)
+        other._z = None
+        other._find_directions()
+        return other
+
+    @property
+    def width(self) -> int:
+        """Numbers that each point takes at this stop."""
+        return sum(math.prod(self.program.layouts[register].shape) for register in self._values)
+
+    def _find_directions(self) -> None:
+        device = self._values[0].device if 0 in self._values else next(iter(self._values.values())).device
+        rows = np.flatnonzero(self._weights == 0) + 1
+        self._directions = torch.from_numpy(rows).to(device)
+        if self._bases is not None:
+            based = self._bases[torch.from_numpy(rows - 1)]
+            self._based = (based + 1).to(device)
+
+    def _matrix(self, tensor: Tensor, layout: Layout) -> Tensor:
+        n_rows = self._n_rows(tensor, layout)
+        if layout.span > 1:
+            sizes = [*tensor.shape[: layout.axis], n_rows, layout.span, *tensor.shape[layout.axis + 1 :]]
+            tensor = tensor.reshape(sizes)
+        return tensor.movedim(layout.axis, 0).reshape(n_rows, -1)
+
+    def _n_rows(self, tensor: Tensor, layout: Layout) -> int:
+        return tensor.shape[layout.axis] // layout.span
+
+    def _apply(self, step: AffineStep) -> None:
+        layouts, varying = self.program.layouts, self.program.varying
+        args, kwargs = self._filled(step.args), {key: self._filled(value) for key, value in step.kwargs.items()}
+        result = step.func(*args, **kwargs)
+        results = result if isinstance(result, (tuple, list)) else [result]
+        for register, tensor in zip(step.outputs, [r for r in results if isinstance(r, Tensor)], strict=True):
+            if register not in layouts:
+                continue
+            if self._directed and step.constant and register in varying:
+                tensor = self._without_constants(tensor, layouts[register])
+            self._values[register] = tensor
+
+    def _without_constants(self, tensor: Tensor, layout: Layout) -> Tensor:
+        """Directions keep the linear part alone, and so does the point in front, where it is zero."""
+        matrix = self._matrix(tensor, layout)
+        added = matrix[:1].clone()
+        matrix[self._directions] -= added
+        matrix[0] = 0
+        return _from_matrix(matrix, layout)
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, Ref):
+            return self._values[value.register]
+        if isinstance(value, Rows):
+            return value.factor * (self.n_points + self._directed) + value.extra
+        if isinstance(value, tuple):
+            return tuple(self._filled(part) for part in value)
+        if isinstance(value, list):
+            return [self._filled(part) for part in value]
+        return value
+
+    def _activate(self, step: ActivationStep) -> None:
+        z = self._values[step.register]
+        layout = self.program.layouts[step.register]
+
+        def function(values: Tensor) -> Tensor:
+            args = tuple(
+                values if isinstance(arg, Ref) and arg.register == step.register else self._filled(arg)
+                for arg in step.args
+            )
+            result: Tensor = step.func(*args, **step.kwargs)
+            return result
+
+        after = function(z)
+        if self._directed:
+            rows = self._matrix(z, layout)
+            result = self._matrix(after, layout).clone()
+            directions = self._directions
+            if self._bases is None:
+                result[directions] = _at_infinity(step.activation, rows, result, directions)
+            else:
+                slopes = self._slopes(step.activation, function, z, rows, layout)
+                result[directions] = rows[directions] * slopes[self._based]
+            result[0] = 0
+            after = _from_matrix(result, self.program.layouts[step.output])
+        self._values[step.output] = after
+
+    def _slopes(
+        self, activation: Activation, function: Callable[[Tensor], Tensor], z: Tensor, rows: Tensor, layout: Layout
+    ) -> Tensor:
+        if all(slope is not None for slope in activation.slopes):
+            kinks = torch.tensor(activation.kinks, dtype=rows.dtype, device=rows.device)
+            slopes = torch.tensor(
+                [float(slope or 0.0) for slope in activation.slopes], dtype=rows.dtype, device=rows.device
+            )
+            return slopes[torch.bucketize(rows, kinks)]
+        below = self._matrix(-function(-torch.ones_like(z)), layout)  # a slope for each neuron of its own: PReLU
+        return torch.where(rows > 0, torch.ones_like(rows), below)
+
+    def _choose(self, step: ChoiceStep) -> None:
+        self._z = None
+        z = self._full_z(step)
+        windows = step.windows.to(z.device)
+        entries = z[:, windows.clamp(min=0)]
+        entries = entries.masked_fill(windows < 0, -math.inf)
+        if self._directed and self._bases is not None:
+            chosen = entries.argmax(dim=2, keepdim=True)
+            result = entries.gather(2, chosen)[..., 0]
+            directions = self._directions
+            result[directions] = entries[directions].gather(2, chosen[self._based])[..., 0]
+        else:
+            result = entries.amax(dim=2)
+        self._values[step.output] = _from_matrix(result, self.program.layouts[step.output])
+        self._forget(self._position - 1)
+
+    def _full_z(self, step: ChoiceStep) -> Tensor:
+        parts = [self._matrix(self._values[register], self.program.layouts[register]) for register in step.registers]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _forget(self, position: int) -> None:
+        uses = self.program.last_uses
+        for register in [register for register in self._values if uses.get(register, -1) <= position]:
+            del self._values[register]
+
+
+def _from_matrix(matrix: Tensor, layout: Layout) -> Tensor:
+    tensor = matrix.reshape(len(matrix), *layout.shape)
+    tensor = tensor.movedim(0, layout.axis)
+    return tensor.flatten(layout.axis, layout.axis + 1) if layout.span > 1 else tensor
+
+
+def _at_infinity(activation: Activation, rows: Tensor, after: Tensor, directions: Tensor) -> Tensor:
+    """What the activation does to a value that grows without end: the slope of its outermost pieces."""
+    v = rows[directions]
+    first, last = activation.slopes[0], activation.slopes[-1]
+    if first is None or last is None:  # PReLU, whose kink is at 0
+        return after[directions]
+    return last * v.clamp(min=0) + first * v.clamp(max=0)

@@ -1,0 +1,181 @@
+"""A piecewise-linear model as a list of steps that run on any number of points: affine operations, largest values, activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from actscope.codes.kinds import Activation
+from actscope.codes.site import Site
+from actscope.regions.recording import Ref
+
+__all__ = [
+    "ActivationStep",
+    "AffineStep",
+    "ChoiceStep",
+    "NotPiecewiseLinearError",
+    "Program",
+    "SiteStep",
+]
+
+
+class NotPiecewiseLinearError(ValueError):
+    """The model, or the part of it that was asked for, is not piecewise linear."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A number in an operation's arguments that goes with the number of points: `factor * n + extra`."""
+
+    factor: int
+    extra: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a register's points lie: along `axis`, `span` entries a point, `shape` being one point's part."""
+
+    axis: int
+    span: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AffineStep:
+    """An operation that is affine in what depends on the input; `constant` says whether it may add something of its own."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[int, ...]
+    constant: bool
+    name: str
+
+
+@dataclass(frozen=True)
+class SiteStep:
+    """The pre-activation in `register` is there: a place to cut at `levels`, and to read a pattern from if `site` is chosen.
+
+    Attributes:
+        register: where the pre-activation is.
+        levels: pre-activation values at which something changes, ascending: kinks, and breakpoints of a chosen site.
+        site: what `actscope.sites` calls it, with the breakpoints that count; `None` where only its kinks matter.
+        name: the site's name, chosen or not.
+    """
+
+    register: int
+    levels: tuple[float, ...]
+    site: Site | None
+    name: str
+
+
+@dataclass(frozen=True)
+class ActivationStep:
+    """An elementwise, continuous, piecewise-linear function of one register."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    register: int
+    output: int
+    activation: Activation
+    name: str
+
+
+@dataclass(frozen=True)
+class ChoiceStep:
+    """Each output is the largest of some entries of its inputs.
+
+    Attributes:
+        registers: the inputs; entries are numbered through all of them, each flattened for one point.
+        output: where the result goes.
+        windows: (n_outputs, most entries of a window) int64: which entries; -1 fills up shorter windows.
+        name: the operation and where it is.
+    """
+
+    registers: tuple[int, ...]
+    output: int
+    windows: Tensor
+    name: str
+
+
+Step = AffineStep | SiteStep | ActivationStep | ChoiceStep
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a model computes, for any number of points at once.
+
+    Attributes:
+        steps: in the order in which they run.
+        layouts: for each register that goes with the points, where they lie in it.
+        varying: registers whose values depend on the input; the other ones in `layouts` only repeat constants.
+        output: the register of the model's output; `None` where the output is not piecewise linear in the input.
+        output_refusal: why it is `None`.
+        sites: the chosen sites, in the order in which they run.
+        input_shape: of one point.
+    """
+
+    steps: tuple[Step, ...]
+    layouts: Mapping[int, Layout]
+    varying: frozenset[int]
+    output: int | None
+    output_refusal: str
+    sites: tuple[Site, ...]
+    input_shape: tuple[int, ...]
+    last_uses: Mapping[int, int] = field(default_factory=dict)
+    model: nn.Module | None = None
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons of the chosen sites."""
+        return sum(site.n_neurons for site in self.sites)
+
+    def until_last_site(self) -> Program:
+        """The steps that the chosen sites' patterns need, and no more."""
+        last = max(i for i, step in enumerate(self.steps) if isinstance(step, SiteStep) and step.site is not None)
+        return with_last_uses(
+            replace(self, steps=self.steps[: last + 1], output=None, output_refusal="it was not asked for")
+        )
+
+    def require_output(self) -> int:
+        """The output's register.
+
+        Raises:
+            NotPiecewiseLinearError: if the output is not piecewise linear.
+        """
+        if self.output is None:
+            raise NotPiecewiseLinearError(
+                f"the model's output is not piecewise linear in its input: {self.output_refusal}"
+            )
+        return self.output
+
+
+def with_last_uses(program: Program) -> Program:
+    uses: dict[int, int] = {}
+    for i, step in enumerate(program.steps):
+        for register in _registers(step):
+            uses[register] = i
+    if program.output is not None:
+        uses[program.output] = len(program.steps)
+    return replace(program, last_uses=uses)
+
+
+def _registers(step: Step) -> list[int]:
+    if isinstance(step, SiteStep):
+        return [step.register]
+    if isinstance(step, ChoiceStep):
+        return list(step.registers)
+    return [leaf.register for leaf in leaves((step.args, dict(step.kwargs))) if isinstance(leaf, Ref)]
+
+
+def leaves(value: Any) -> list[Any]:
+    """What the tuples, lists and mappings of `value` hold, in order."""
+    if isinstance(value, (tuple, list)):
+        return [leaf for part in value for leaf in leaves(part)]
+    if isinstance(value, Mapping):
+        return [leaf for part in value.values() for leaf in leaves(part)]
+    return [value]
