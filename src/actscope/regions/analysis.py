@@ -75,7 +75,7 @@ def read_program(
     place = torch.device(device) if device is not None else (torch.device("cpu") if first is None else first.device)
     if place.type == "meta":
         raise ValueError("the model is on the meta device, where tensors have no values: load its weights first")
-    double = copy.deepcopy(module).to(device=place, dtype=torch.float64)
+    double = copy.deepcopy(module).to(device=place, dtype=torch.float64).requires_grad_(False)
     point = example.detach().to(device=place, dtype=torch.float64)[:1]
     generator = torch.Generator().manual_seed(0)
     scale = float(point.abs().max()) if point.numel() and float(point.abs().max()) > 0 else 1.0
@@ -91,7 +91,7 @@ def read_program(
         )
     analysis = _Analysis(*recordings)
     analysis.run()
-    return replace(analysis.program(layers, breakpoints), model=double)
+    return replace(analysis.program(layers, breakpoints), model=double, activations=activations)
 
 
 class _Analysis:

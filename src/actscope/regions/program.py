@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from actscope.codes.discovery import Activations
 from actscope.codes.kinds import Activation
 from actscope.codes.site import Site
 from actscope.regions.recording import Ref
@@ -117,6 +120,8 @@ class Program:
         output_refusal: why it is `None`.
         sites: the chosen sites, in the order in which they run.
         input_shape: of one point.
+        model: the copy in float64 that the program was read from.
+        activations: what was given to `read_program`, so that the copy can be read the same way again.
     """
 
     steps: tuple[Step, ...]
@@ -128,11 +133,29 @@ class Program:
     input_shape: tuple[int, ...]
     last_uses: Mapping[int, int] = field(default_factory=dict)
     model: nn.Module | None = None
+    activations: Activations | None = None
 
     @property
     def n_neurons(self) -> int:
         """Neurons of the chosen sites."""
         return sum(site.n_neurons for site in self.sites)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the program computes."""
+        if self.model is not None:
+            for tensor in itertools.chain(self.model.parameters(), self.model.buffers()):
+                return tensor.device
+        return torch.device("cpu")
+
+    @property
+    def exposes_cells(self) -> bool:
+        """Whether every cell of the partition has a pattern of its own: no pooling, and every kink is a breakpoint that counts."""
+        return all(
+            not isinstance(step, ChoiceStep)
+            and (not isinstance(step, SiteStep) or (step.site is not None and set(step.levels) <= set(step.site.breakpoints)))
+            for step in self.steps
+        )
 
     def until_last_site(self) -> Program:
         """The steps that the chosen sites' patterns need, and no more."""
