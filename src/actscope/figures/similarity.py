@@ -15,9 +15,10 @@ from actscope.figures.palette import NEUTRAL, TEST, TRAIN
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_mean_similarity", "draw_similarity_curves"]
+__all__ = ["draw_mean_similarity", "draw_pairs", "draw_similarity_curves"]
 
 _COLOURS = (TRAIN, TEST)
+_MANY_POINTS = 2000
 
 
 def draw_similarity_curves(
@@ -62,7 +63,7 @@ def draw_similarity_curves(
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("threshold λ of pattern similarity")
     ax.set_ylabel("share of pairs above λ")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize="small")
+    ax.legend(loc="lower left", frameon=False, fontsize="small")  # few pairs are less alike than a low threshold
     return ax
 
 
@@ -83,3 +84,54 @@ def draw_mean_similarity(
     """
     colours = [NEUTRAL] if len(series) == 1 else [TEST, TRAIN]
     return draw_bars(sites, series, colours=colours, xlabel="mean pattern similarity", ax=ax)
+
+
+def draw_pairs(
+    similarity: ArrayLike,
+    values: ArrayLike,
+    *,
+    ylabel: str,
+    same_label: ArrayLike | None = None,
+    n_neurons: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Pairs of examples as points, by their pattern similarity and something else.
+
+    Args:
+        similarity: (n_pairs,) pattern similarity.
+        values: (n_pairs,) what else, called `ylabel`.
+        same_label: (n_pairs,) whether both examples of a pair have one label; `None` draws all alike.
+        n_neurons: N, to draw the line N(1 - PS) on which transition densities would lie; `None` for none.
+        ax: where to draw; a new figure if `None`.
+
+    Example:
+        >>> ax = draw_pairs([0.5, 0.9], [60, 12], ylabel="transition density", same_label=[False, True], n_neurons=100)
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['different labels', 'same label', 'TD = N(1 - PS)']
+    """
+    ax = axes_or_new(ax)
+    x, y = np.asarray(similarity, dtype=float), np.asarray(values, dtype=float)
+    if same_label is None:
+        sets = [("", np.ones(len(x), bool), NEUTRAL)]
+    else:
+        same = np.asarray(same_label, dtype=bool)
+        sets = [("different labels", ~same, TRAIN), ("same label", same, TEST)]
+    for label, chosen, colour in sets:
+        ax.scatter(
+            x[chosen],
+            y[chosen],
+            s=9,
+            color=colour,
+            alpha=0.6,
+            linewidths=0,
+            label=label or None,
+            rasterized=len(x) > _MANY_POINTS,
+        )
+    if n_neurons is not None:
+        ends = np.array([x.min(initial=1.0), 1.0])
+        ax.plot(ends, n_neurons * (1 - ends), color=NEUTRAL, linewidth=1.2, label="TD = N(1 - PS)")
+    ax.set_xlabel("pattern similarity")
+    ax.set_ylabel(ylabel)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="upper right", frameon=False, fontsize="small")
+    return ax
