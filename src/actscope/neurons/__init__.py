@@ -7,6 +7,8 @@ from actscope.neurons.distribution import SimilarityCurve, SimilarityDistributio
 from actscope.neurons.expectation import SimilarityMeans, mean_similarity
 from actscope.neurons.measuring import vitals
 from actscope.neurons.predictions import prediction_distance
+from actscope.neurons.pruned import Pruned
+from actscope.neurons.pruning import prune
 from actscope.neurons.relations import PairRelations, RankCorrelation, pair_relations
 from actscope.neurons.similarity import pattern_similarity
 from actscope.neurons.spread import PredictionSpread, prediction_spread
@@ -39,4 +41,6 @@ __all__ = [
     "VitalsTally",
     "Thresholds",
     "Criterion",
+    "prune",
+    "Pruned",
 ]
