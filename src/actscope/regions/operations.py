@@ -17,7 +17,7 @@ class Dependence(Enum):
     AFFINE_IN_FIRST = "affine in its first tensor, the others being fixed"
     AFFINE_IN_ONE = "affine in any one of its tensors, the others being fixed"
     AFFINE_SUM = "affine in its first tensor and in one factor of a product that is added to it"
-    CHOICE = "the largest of several values"
+    CHOICE = "the largest or the smallest of several values"
     ACTIVATION = "an elementwise activation"
     SHAPE = "fixed by the shape of its tensors alone"
     READS_VALUE = "a number that leaves PyTorch"
@@ -37,7 +37,8 @@ _NAMES: Mapping[Dependence, str] = MappingProxyType(
             replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d upsample_nearest2d
             upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d
             upsample_bicubic2d upsample_trilinear3d tril triu trace rot90 constant_pad_nd rsub
-            copy diff
+            copy diff fill zero slice_scatter select_scatter index_put index_add index_copy scatter scatter_add
+            native_channel_shuffle _upsample_bilinear2d_aa _upsample_bicubic2d_aa
         """,
         Dependence.AFFINE_IN_FIRST: """
             native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm
@@ -49,7 +50,7 @@ _NAMES: Mapping[Dependence, str] = MappingProxyType(
         Dependence.AFFINE_SUM: "addmm addmv addbmm baddbmm addcmul",
         Dependence.CHOICE: """
             max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices max_pool1d_with_indices
-            adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax max maximum
+            adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax amin max min maximum minimum
         """,
         Dependence.ACTIVATION: """
             relu relu6 leaky_relu _prelu_kernel prelu rrelu_with_noise threshold hardtanh clamp clamp_min clamp_max
@@ -60,7 +61,7 @@ _NAMES: Mapping[Dependence, str] = MappingProxyType(
             zeros_like ones_like empty_like full_like new_zeros new_ones new_full new_empty
             new_empty_strided sym_size
         """,
-        Dependence.READS_VALUE: "_local_scalar_dense item is_nonzero equal allclose",
+        Dependence.READS_VALUE: "_local_scalar_dense item is_nonzero equal allclose numpy tolist __array__ __dlpack__ data_ptr",
     }
 )
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from actscope.codes.discovery import Activations
 from actscope.codes.kinds import Activation
 from actscope.codes.site import Site
-from actscope.regions.recording import Ref
+from actscope.regions.recording import Ref, leaves
 
 __all__ = [
     "ActivationStep",
@@ -22,6 +22,7 @@ __all__ = [
     "NotPiecewiseLinearError",
     "Program",
     "SiteStep",
+    "leaves",
 ]
 
 
@@ -153,7 +154,10 @@ class Program:
         """Whether every cell of the partition has a pattern of its own: no pooling, and every kink is a breakpoint that counts."""
         return all(
             not isinstance(step, ChoiceStep)
-            and (not isinstance(step, SiteStep) or (step.site is not None and set(step.levels) <= set(step.site.breakpoints)))
+            and (
+                not isinstance(step, SiteStep)
+                or (step.site is not None and set(step.levels) <= set(step.site.breakpoints))
+            )
             for step in self.steps
         )
 
@@ -193,12 +197,3 @@ def _registers(step: Step) -> list[int]:
     if isinstance(step, ChoiceStep):
         return list(step.registers)
     return [leaf.register for leaf in leaves((step.args, dict(step.kwargs))) if isinstance(leaf, Ref)]
-
-
-def leaves(value: Any) -> list[Any]:
-    """What the tuples, lists and mappings of `value` hold, in order."""
-    if isinstance(value, (tuple, list)):
-        return [leaf for part in value for leaf in leaves(part)]
-    if isinstance(value, Mapping):
-        return [leaf for part in value.values() for leaf in leaves(part)]
-    return [value]

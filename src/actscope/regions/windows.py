@@ -19,7 +19,7 @@ def choice_windows(
     inputs: Sequence[tuple[int, ...]],
     output: tuple[int, ...],
     *,
-    axis: int = 0,
+    axis: int | None = 0,
 ) -> Tensor:
     """The entries of its inputs that each output is the largest of, ascending, filled up with -1.
 
@@ -28,7 +28,7 @@ def choice_windows(
         args, kwargs: what it was called with.
         inputs: the shapes of its inputs for one point, whose axis comes before them.
         output: the shape of its result for one point.
-        axis: the axis of the operation's input along which the points lie.
+        axis: the axis of the operation's input along which the points lie, if it is not among those of its shape for one point.
 
     Returns:
         (n_outputs, most entries of one) int64: entries are numbered through all inputs, each flattened.
@@ -48,8 +48,9 @@ def choice_windows(
         return _pooled(name, args, kwargs, shape, output[len(output) - n_axes :])
     dims = args[1] if len(args) > 1 else kwargs.get("dim", ())
     dims = [dims] if isinstance(dims, int) else list(dims)
-    n_axes = len(shape) + 1
-    axes = sorted(dim % n_axes - (dim % n_axes > axis) for dim in dims) if dims else list(range(len(shape)))
+    n_axes = len(shape) + (axis is not None)
+    places = [dim % n_axes for dim in dims]
+    axes = sorted(place - (axis is not None and place > axis) for place in places) if dims else list(range(len(shape)))
     kept = [i for i in range(len(shape)) if i not in axes]
     numbers = torch.arange(math.prod(shape)).reshape(shape).permute([*kept, *axes])
     return numbers.reshape(math.prod(shape[i] for i in kept), -1)

@@ -1,0 +1,114 @@
+"""What a write in place does to the other tensors that lie in the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from actscope.regions.alignment import Alignment
+from actscope.regions.linearity import functional
+from actscope.regions.program import AffineStep
+from actscope.regions.recording import Call, Ref
+
+__all__ = ["Views"]
+
+
+@dataclass(frozen=True)
+class View:
+    """How a register was made as a view of another one: `func(parent, *args, **kwargs)`, of whose results it is the one at `index`."""
+
+    parent: int
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    index: int
+
+
+class Views:
+    """The views among the registers of a recording, and what becomes of them."""
+
+    def __init__(self, alignment: Alignment) -> None:
+        self._alignment = alignment
+        self._views: dict[int, View] = {}
+        self._origin: dict[int, int] = {}  # the first register of a tensor that was written to since
+
+    def made(self, call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Note the views that an operation made, with its arguments as the program has them, or that it wrote to."""
+        refs = call.refs()
+        if not refs or not call.outputs:
+            return
+        if call.written:
+            self._same_tensor(refs[0], call.outputs[0])
+        elif call.makes_views:
+            func = functional(call)
+            if func is not None:
+                for i, register in enumerate(call.outputs):
+                    self._views[register] = View(refs[0], func, tuple(args[1:]), tuple(kwargs.items()), i)
+
+    def rewritten(self, call: Call) -> list[AffineStep]:
+        """The steps that bring the other tensors up to date after a write; those that no step can are refused."""
+        found = [self._after_write(call, old, new) for old, new in call.rewritten]
+        return [step for step in found if step is not None]
+
+    def _after_write(self, call: Call, old: int, new: int) -> AffineStep | None:
+        alignment = self._alignment
+        self._same_tensor(old, new)
+        written, value = call.refs()[0], call.outputs[0] if call.outputs else -1
+        if not alignment.knows(old) and not alignment.knows(value):
+            return None  # constants: their values after the write are in the recording
+        reason = next((alignment.refusals[r] for r in (value, old) if r in alignment.refusals), None)
+        upwards, downwards = self._chain(written, old), self._chain(old, written)
+        before = Ref(old) if alignment.knows(old) else alignment.first.tensors[old]
+        func: Callable[..., Tensor]
+        args: tuple[Any, ...]
+        if upwards is not None:
+            func, args = _written_through, (before, Ref(value), upwards)
+        elif downwards is not None:
+            func, args = _viewed, (Ref(value), downwards)
+        else:
+            reason = (
+                reason
+                or f"{call.here} writes in place into memory that another view of it is read from later (clone it first)"
+            )
+        varying = [r in alignment.varying for r in ((old, value) if upwards is not None else (value,))]
+        if any(varying):
+            alignment.varying.add(new)
+        if reason is None and not alignment.place(new):
+            reason = f"{call.here} mixes the examples of a batch"
+        if reason is not None:
+            alignment.refuse(new, reason)
+            return None
+        return AffineStep(func, args, {}, (new,), constant=not all(varying), name=call.here)
+
+    def _chain(self, view: int, ancestor: int) -> tuple[Any, ...] | None:
+        """How `view` was made of `ancestor`, view by view; `None` if it was not."""
+        links: list[Any] = []
+        while self._origin.get(view, view) != self._origin.get(ancestor, ancestor):
+            if view not in self._views:
+                return None
+            link = self._views[view]
+            links.append((link.func, link.args, link.kwargs, link.index))
+            view = link.parent
+        return tuple(reversed(links))
+
+    def _same_tensor(self, old: int, new: int) -> None:
+        self._origin[new] = self._origin.get(old, old)
+        if old in self._views:
+            self._views[new] = self._views[old]
+
+
+def _viewed(tensor: Tensor, chain: Sequence[Any]) -> Tensor:
+    for func, args, kwargs, index in chain:
+        made = func(tensor, *args, **dict(kwargs))
+        tensor = made[index] if isinstance(made, (tuple, list)) else made
+    return tensor
+
+
+def _written_through(tensor: Tensor, value: Tensor, chain: Sequence[Any]) -> Tensor:
+    """`tensor` with `value` in the place of one of its views."""
+    result = tensor.clone()
+    _viewed(result, chain).copy_(value)
+    return result
