@@ -34,13 +34,14 @@ class Diameters:
     """How far each example's region reaches on k lines through it.
 
     Attributes:
-        left, right: (n, k) float64: the distance to the boundary against each direction and along it, in the units of the input; infinite
+        left, right: (n, k) float64: the distance to the boundary against each direction and along it, in the units of the
+        input; infinite
             where the region has no end.
         left_boundary, right_boundary: (n, k) int64: which boundary that is, a number in `boundaries`; -1 where there is none.
         boundaries: what the numbers stand for; see `boundary`.
         regions: (n,) int64: examples with the same number lie in the same region.
         points: (n, *input_shape) float64: the examples.
-        directions: (n, k, *input_shape) float64: of length one.
+        directions: (n, k, *input_shape) float64: of any length; lengths are in the units of the input all the same.
     """
 
     left: NDArray[np.float64]
@@ -114,7 +115,7 @@ class Diameters:
             below, above = point.reshape(-1) - bounds[0], bounds[1] - point.reshape(-1)
             if min(below.min(), above.min()) < 0:
                 raise ValueError(f"box=({low!r}, {high!r}) does not hold example {i}: give a box around all of them")
-            speed = lines.reshape(len(lines), -1)
+            speed = _unit(lines.reshape(len(lines), -1))
             with np.errstate(divide="ignore", invalid="ignore"):
                 forth = np.where(speed > 0, above / speed, np.where(speed < 0, below / -speed, math.inf))
                 back = np.where(speed > 0, below / speed, np.where(speed < 0, above / -speed, math.inf))
@@ -163,7 +164,8 @@ def diameter(
     t = (γ - z) / ż, and of all t at which an entry of a pooling overtakes the one that is chosen.
 
     The region is the example's *cell* up to the last chosen site: every kink and every pooling choice on the way is as it is at the
-    example, and so is every chosen breakpoint. With all sites, the default breakpoints and no pooling, that is the activation region. With
+    example, and so is every chosen breakpoint. With all sites, the default breakpoints and no pooling, that is the activation
+    region. With
     pooling, or with sites left out by `layers`, the pattern may be the same on the other side of a cell's boundary.
 
     Args:
@@ -192,24 +194,25 @@ def diameter(
     program, points = read_at(model, x, layers=layers, breakpoints=breakpoints, activations=activations, device=device)
     program = program.until_last_site()
     linearizer, boundaries = Linearizer(program), Boundaries(program)
-    lines = _normalized(directions, points) if isinstance(directions, Tensor) else _drawn(directions, points, generator)
+    lines = _given(directions, points) if isinstance(directions, Tensor) else _drawn(directions, points, generator)
     n, k = lines.shape[:2]
-    found = Crossings.none(n, k)
+    found, norms = Crossings.none(n, k), torch.empty((n, k), dtype=torch.float64)
     codes = []
     with progress_bar("diameters", total=n, show=progress) as advance:
         for rows in chunks(n, linearizer.width, batch_size):
             linearization = linearizer.at(points[rows].to(program.device))
             codes.append(cell_codes(linearization))
             for columns in chunks(k, (rows.stop - rows.start) * linearizer.width, None):
-                part = found[rows, columns]
-                slopes = linearization.along(lines[rows, columns].to(program.device))
+                part, own = found[rows, columns], lines[rows, columns]
+                norms[rows, columns] = _norms(own)
+                slopes = linearization.along(own.to(program.device))
                 for stop, dz, offset in zip(linearization.stops, slopes, boundaries.offsets, strict=False):
                     part.take(stop, dz, offset)
             advance(rows.stop - rows.start)
     right, left = found.distances()
     return Diameters(
-        left=left,
-        right=right,
+        left=left * norms.numpy(),
+        right=right * norms.numpy(),
         left_boundary=found.numbers[..., 1].copy(),
         right_boundary=found.numbers[..., 0].copy(),
         boundaries=boundaries,
@@ -220,32 +223,41 @@ def diameter(
 
 
 def _drawn(k: int, points: Tensor, generator: torch.Generator | None) -> Tensor:
-    """(n, k, *input_shape) directions uniform on the sphere, drawn example by example."""
+    """(n, k, *input_shape) directions uniform on the sphere but for their lengths, drawn example by example."""
     if k < 1:
         raise ValueError(f"directions={k}: give one or more lines an example")
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     drawn = torch.empty((len(points), k, *points.shape[1:]), dtype=torch.float64)
     for lines in drawn:
         lines.normal_(generator=generator)
-    return _unit(drawn)
+    return drawn
 
 
-def _normalized(directions: Tensor, points: Tensor) -> Tensor:
+def _given(directions: Tensor, points: Tensor) -> Tensor:
     shape = tuple(directions.shape)
     if directions.ndim != points.ndim + 1 or (shape[0], *shape[2:]) != tuple(points.shape) or not shape[1]:
         raise ValueError(
             f"directions has shape {shape}; for x of shape {tuple(points.shape)} it must be (n_examples, k, *input_shape): "
             "k directions for each example"
         )
-    unit = _unit(directions.detach().to("cpu", torch.float64))
-    if not bool(torch.isfinite(unit).all()):
-        raise ValueError("directions holds a vector that is zero or not finite: it points nowhere")
-    return unit
+    return directions.detach().to("cpu", torch.float64)
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    largest = vectors.flatten(2).abs().amax(dim=2)  # so that the squares of tiny or huge numbers stay in range
-    scaled = vectors / largest.reshape(*largest.shape, *[1] * (vectors.ndim - 2))
-    lengths = torch.linalg.vector_norm(scaled.flatten(2), dim=2)
-    unit: Tensor = scaled / lengths.reshape(*lengths.shape, *[1] * (vectors.ndim - 2))
+def _norms(lines: Tensor) -> Tensor:
+    """(n, k) lengths of directions (n, k, …).
+
+    Raises:
+        ValueError: if one is zero, not finite, or so short or long that its square is.
+    """
+    norms: Tensor = torch.linalg.vector_norm(lines.flatten(2), dim=2)
+    if not bool(((norms > 0) & (norms < math.inf)).all()):
+        raise ValueError(
+            "directions holds a vector whose length is 0 or not finite: it points nowhere; if it is only very short or long, scale it"
+        )
+    return norms
+
+
+def _unit(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k, n_in) directions of length one."""
+    unit: NDArray[np.float64] = lines / np.linalg.norm(lines, axis=1, keepdims=True)
     return unit
