@@ -28,7 +28,7 @@ from actscope.regions.verifying import verify_cells, verify_total
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Line", "Lines", "count_on_lines", "line", "lines"]
+__all__ = ["Line", "Lines", "count_on_lines", "count_on_rays", "interval_midpoints", "line", "lines"]
 
 TOLERANCE = 1e-9
 """A value counts as positive or negative beyond this share of its scale."""
@@ -44,7 +44,8 @@ _BYTES = 1 << 26
 class Lines:
     """The partition of many lines x(t) = start + t (end - start) into intervals on which nothing switches.
 
-    An interval is where one line meets one cell: every kink and every pooling choice is fixed on it. Where each cell has a pattern of its
+    An interval is where one line meets one cell: every kink and every pooling choice is fixed on it. Where each cell has a
+    pattern of its
     own (no pooling, all kinks count), intervals are activation regions.
 
     Attributes:
@@ -54,10 +55,12 @@ class Lines:
         packed: (n_intervals, n_bytes) uint8: the pattern of each interval, as in `Codes.packed`.
         sites: what the bytes mean.
         switches: what happens where: which neuron crosses which breakpoint, which pooling changes its choice.
-        values, slopes: (n_intervals, n_outputs) float64: the model's output at each interval's midpoint (see `Line.midpoints`), and its change
+        values, slopes: (n_intervals, n_outputs) float64: the model's output at each interval's midpoint (see
+        `Line.midpoints`), and its change
             per unit of t; `None` where the output is not piecewise linear.
         n_regions: (n_lines,) distinct patterns on each line.
-        n_linear_regions: (n_lines,) maximal intervals on which the model is one affine map; `None` where the output is not piecewise linear.
+        n_linear_regions: (n_lines,) maximal intervals on which the model is one affine map; `None` where the output is
+        not piecewise linear.
         tolerance: values within this share of their scale count as zero.
         n_near_ties: breakpoints that were taken for one with another within the tolerance.
     """
@@ -350,6 +353,26 @@ def count_on_lines(
             for part in sweep.run(*_initial(starts[rows], ends[rows], extend, rows.start)):
                 np.add.at(counts, part.line, part.counts)
             advance(len(starts[rows]))
+    return counts
+
+
+def count_on_rays(
+    program: Program, start: Tensor, directions: Tensor, *, tolerance: float = TOLERANCE
+) -> NDArray[np.int64]:
+    """(n_rays,) how many cells each half line start + s v, s > 0, goes through, for a program up to its last site that counts.
+
+    Args:
+        program: as `Program.until_last_site` returns it.
+        start: (*input_shape); directions: (n_rays, *input_shape), float64, on the program's device.
+        tolerance: as for `line`.
+    """
+    n = len(directions)
+    sweep = Sweep(program, tolerance=tolerance, patterns=False, memory=_BYTES, count_only=True)
+    places = np.repeat([[0.0, 1.0], [1.0, 0.0]], n, axis=0)
+    numbers = np.arange(n)
+    counts = np.zeros(n, dtype=np.int64)
+    for part in sweep.run(torch.cat([start.expand_as(directions), directions]), places, numbers, numbers + n, numbers):
+        np.add.at(counts, part.line, part.counts)
     return counts
 
 

@@ -1,0 +1,83 @@
+"""Local affine maps of polygons from what a model computes at their corners, and where they change."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["kinked_edges", "local_maps"]
+
+
+def local_maps(
+    places: NDArray[np.float64],
+    values: NDArray[np.float64],
+    corners: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    centres: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The affine map on each convex polygon, by least squares over its corners.
+
+    Args:
+        places: (n_points, 3) homogeneous coordinates (x, y, 1), or (x, y, 0) for a direction.
+        values: (n_points, n_outputs), linear parts at directions.
+        corners, offsets: the polygons.
+        centres: (n_polygons, 2) a point of each.
+
+    Returns:
+        values at the centres (n_polygons, n_outputs), gradients (n_polygons, n_outputs, 2), and how much rounding there may be in a
+        gradient (n_polygons,).
+
+    Example:
+        >>> places = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 0]], dtype=float)
+        >>> values, gradients, _ = local_maps(places, np.array([[1.0], [3.0], [5.0]]), np.arange(3), np.array([0, 3]), np.array([[0.5, 0.5]]))
+        >>> values.round(12).tolist(), gradients.round(12).tolist()
+        ([[4.5]], [[[2.0, 5.0]]])
+    """
+    sizes = np.diff(offsets)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    at, f = places[corners], values[corners]
+    # coordinates from the centre, in units of each polygon's size; directions, which have no position, of unit length
+    local = at[:, :2] - at[:, 2:] * centres[owner]
+    finite = at[:, 2] > 0
+    reach = np.maximum.reduceat(np.where(finite, np.abs(local).max(axis=1), 0.0), offsets[:-1])
+    reach = np.where(reach > 0, reach, 1.0)
+    scale = np.where(finite, reach[owner], np.hypot(local[:, 0], local[:, 1]))
+    basis = np.concatenate([np.where(finite[:, None], local / scale[:, None], 0.0), at[:, 2:]], axis=1)
+    weights = np.where(finite, 1.0, reach[owner] / np.maximum(scale, 1e-300))
+    basis[~finite, :2] = local[~finite] / scale[~finite, None]
+    target = f * weights[:, None]
+    gram = np.add.reduceat(basis[:, :, None] * basis[:, None, :], offsets[:-1], axis=0)
+    moments = np.add.reduceat(basis[:, :, None] * target[:, None, :], offsets[:-1], axis=0)
+    solution = np.linalg.solve(_regular(gram), moments)
+    gradients = solution[:, :2] / reach[:, None, None]
+    eigenvalues = np.linalg.eigvalsh(gram)[:, 0]
+    largest = np.maximum.reduceat(np.abs(target).max(axis=1, initial=0.0), offsets[:-1])
+    noise = 1e-14 * largest / (reach * np.sqrt(np.maximum(eigenvalues, 1e-28)))
+    return solution[:, 2], gradients.swapaxes(1, 2), noise
+
+
+def _regular(gram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Matrices that can be inverted: a polygon that has no width within rounding gets a little of it."""
+    ridge = 1e-26 * np.trace(gram, axis1=1, axis2=2)
+    regular: NDArray[np.float64] = gram + ridge[:, None, None] * np.eye(3)
+    return regular
+
+
+def kinked_edges(
+    places: NDArray[np.float64],
+    edges: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    gradients: NDArray[np.float64],
+    noise: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """(n_edges,) whether the gradient changes across an edge by more than rounding.
+
+    Args:
+        places: (n_points, 3); edges: (n_edges, 2) points; pairs: (n_edges, 2) polygons on both sides.
+        gradients: (n_polygons, n_outputs, 2); noise: (n_polygons,).
+    """
+    one, other = gradients[pairs[:, 0]], gradients[pairs[:, 1]]
+    change = np.sqrt(((one - other) ** 2).sum(axis=2)).max(axis=1, initial=0.0)
+    size = np.maximum(*(np.sqrt((g**2).sum(axis=2)).max(axis=1, initial=0.0) for g in (one, other)))
+    found: NDArray[np.bool_] = change > 1e-9 * size + noise[pairs].sum(axis=1)
+    return found
