@@ -31,16 +31,20 @@ def choice_steps(call: Call, alignment: Alignment) -> list[Step]:
         negatives = [alignment.new_register(alignment.layouts[register]) for register in registers]
         steps += [_negation(register, negative, call) for register, negative in zip(registers, negatives, strict=True)]
         registers = negatives
+    name = call.name.replace("min", "max")
     inputs = [alignment.layouts[register] for register in registers]
     windows = choice_windows(
-        call.name.replace("min", "max"),
+        name,
         call.args,
         call.kwargs,
         [each.shape for each in inputs],
         layout.shape,
         axis=inputs[0].axis if inputs[0].span == 1 else None,
     )
-    steps.append(ChoiceStep(tuple(registers), output, windows, call.here))
+    func = getattr(getattr(torch.ops.aten, name), call.func.name().partition(".")[2] or "default")
+    inputs_in_place = iter(registers)
+    args = tuple(Ref(next(inputs_in_place)) if isinstance(arg, Ref) else arg for arg in call.args)
+    steps.append(ChoiceStep(func, args, dict(call.kwargs), tuple(registers), output, windows, call.here))
     if smallest:
         steps.append(_negation(output, call.outputs[0], call))
     return steps

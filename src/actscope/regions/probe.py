@@ -29,42 +29,29 @@ __all__ = ["Probe"]
 class Probe:
     """A run of a program on many points, from stop to stop.
 
-    A point has homogeneous coordinates: weight 1 is a point x of the input space, weight 0 a direction v, the point at
-    infinity that x + s v
-    tends to. What a piecewise-linear network computes is linear in these coordinates on each cell of its partition, so a new
-    point on a known
-    cell is a combination of known points at every step, with no forward pass of its own. At a direction, every value is the
-    linear part of
-    the affine map there.
+    A point has homogeneous coordinates: weight 1 is a point x of the input space, weight 0 a direction v, the point at infinity that
+    x + s v tends to as s grows. What a piecewise-linear network computes is linear in these coordinates on each cell of its partition, so
+    that a new point on a known cell is a combination of known points at every step, with no forward pass of its own. At a direction,
+    every value is the linear part of the affine map out there: the limit of f(x + s v) / s.
 
-    `advance` runs to the next stop. There, the caller may `grow` the set of points by combinations of known ones, and goes on
-    with `advance`.
+    `advance` runs to the next stop. There, the caller may `grow` the set of points by combinations of known ones, and goes on with
+    `advance`.
 
     Args:
         program: what to run.
-        points: (n, *input_shape) float64: points, and directions.
+        points: (n, *input_shape) float64, on the program's device: points, and directions.
         weights: (n,) 1 for a point, 0 for a direction; `None` if all are points.
-        bases: (n,) for a direction, the row of the point at which derivatives along it are taken; -1 takes them at
-        infinity. `None` is -1 for all.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        points: Tensor,
-        *,
-        weights: NDArray | None = None,
-        bases: NDArray[np.int64] | None = None,
-    ) -> None:
+    def __init__(self, program: Program, points: Tensor, *, weights: NDArray | None = None) -> None:
         self.program = program
         self._weights = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=float)
-        self._bases = None if bases is None else torch.from_numpy(np.asarray(bases, dtype=np.int64))
         self._directed = bool((self._weights == 0).any())
         self._values: dict[int, Tensor] = {}
         self._position = 0
         self._stop: SiteStep | ChoiceStep | None = None
         self._z: Tensor | None = None
-        self._fresh = False
+        points = points.detach()
         if self._directed:
             # a point whose every linear part is zero, in front: what an operation makes of it is what the operation adds by itself
             points = torch.cat([torch.zeros_like(points[:1]), points])
@@ -148,7 +135,6 @@ class Probe:
         other = object.__new__(Probe)
         other.__dict__.update(self.__dict__)
         other._weights = self._weights[rows]
-        other._bases = None
         index = torch.from_numpy(np.concatenate([[0], rows + 1]) if self._directed else rows)
         other._values = {}
         for register, tensor in self._values.items():
@@ -164,12 +150,9 @@ class Probe:
         return sum(math.prod(self.program.layouts[register].shape) for register in self._values)
 
     def _find_directions(self) -> None:
-        device = self._values[0].device if 0 in self._values else next(iter(self._values.values())).device
-        rows = np.flatnonzero(self._weights == 0) + 1
-        self._directions = torch.from_numpy(rows).to(device)
-        if self._bases is not None:
-            based = self._bases[torch.from_numpy(rows - 1)]
-            self._based = (based + 1).to(device)
+        rows = torch.from_numpy(np.flatnonzero(self._weights == 0) + 1)
+        known = next(iter(self._values.values()), None)
+        self._directions = rows if known is None else rows.to(known.device)
 
     def _matrix(self, tensor: Tensor, layout: Layout) -> Tensor:
         n_rows = self._n_rows(tensor, layout)
@@ -194,11 +177,15 @@ class Probe:
             self._values[register] = tensor
 
     def _without_constants(self, tensor: Tensor, layout: Layout) -> Tensor:
-        """Directions keep the linear part alone, and so does the point in front, where it is zero."""
+        """Directions keep the linear part alone, and so does the point in front, where it is zero.
+
+        A constant -inf, which is never the largest, stays what it is for directions too.
+        """
         matrix = self._matrix(tensor, layout)
-        added = matrix[:1].clone()
+        finite = torch.isfinite(matrix[:1])
+        added = torch.where(finite, matrix[:1], 0.0)
         matrix[self._directions] -= added
-        matrix[0] = 0
+        matrix[:1] -= added
         return _from_matrix(matrix, layout)
 
     def _filled(self, value: Any) -> Any:
@@ -213,62 +200,22 @@ class Probe:
         return value
 
     def _activate(self, step: ActivationStep) -> None:
-        z = self._values[step.register]
-        layout = self.program.layouts[step.register]
-
-        def function(values: Tensor) -> Tensor:
-            args = tuple(
-                values if isinstance(arg, Ref) and arg.register == step.register else self._filled(arg)
-                for arg in step.args
-            )
-            result: Tensor = step.func(*args, **step.kwargs)
-            return result
-
-        after = function(z)
+        args, kwargs = self._filled(step.args), {key: self._filled(value) for key, value in step.kwargs.items()}
+        after: Tensor = step.func(*args, **kwargs)
         if self._directed:
-            rows = self._matrix(z, layout)
-            result = self._matrix(after, layout).clone()
-            directions = self._directions
-            if self._bases is None:
-                result[directions] = _at_infinity(step.activation, rows, result, directions)
-            else:
-                slopes = self._slopes(step.activation, function, z, rows, layout)
-                result[directions] = rows[directions] * slopes[self._based]
+            rows = self._matrix(self._values[step.register], self.program.layouts[step.register])
+            layout = self.program.layouts[step.output]
+            result = self._matrix(after, layout)
+            result[self._directions] = _at_infinity(step.activation, rows, result, self._directions)
             result[0] = 0
-            after = _from_matrix(result, self.program.layouts[step.output])
+            after = _from_matrix(result, layout)
         self._values[step.output] = after
 
-    def _slopes(
-        self, activation: Activation, function: Callable[[Tensor], Tensor], z: Tensor, rows: Tensor, layout: Layout
-    ) -> Tensor:
-        if all(slope is not None for slope in activation.slopes):
-            kinks = torch.tensor(activation.kinks, dtype=rows.dtype, device=rows.device)
-            slopes = torch.tensor(
-                [float(slope or 0.0) for slope in activation.slopes], dtype=rows.dtype, device=rows.device
-            )
-            return slopes[torch.bucketize(rows, kinks)]
-        below = self._matrix(-function(-torch.ones_like(z)), layout)  # a slope for each neuron of its own: PReLU
-        return torch.where(rows > 0, torch.ones_like(rows), below)
-
     def _choose(self, step: ChoiceStep) -> None:
-        self._z = None
-        z = self._full_z(step)
-        windows = step.windows.to(z.device)
-        entries = z[:, windows.clamp(min=0)]
-        entries = entries.masked_fill(windows < 0, -math.inf)
-        if self._directed and self._bases is not None:
-            chosen = entries.argmax(dim=2, keepdim=True)
-            result = entries.gather(2, chosen)[..., 0]
-            directions = self._directions
-            result[directions] = entries[directions].gather(2, chosen[self._based])[..., 0]
-        else:
-            result = entries.amax(dim=2)
-        self._values[step.output] = _from_matrix(result, self.program.layouts[step.output])
+        # at a direction, the largest is what grows fastest
+        result = step.func(*self._filled(step.args), **step.kwargs)
+        self._values[step.output] = result if isinstance(result, Tensor) else result[0]
         self._forget(self._position - 1)
-
-    def _full_z(self, step: ChoiceStep) -> Tensor:
-        parts = [self._matrix(self._values[register], self.program.layouts[register]) for register in step.registers]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _forget(self, position: int) -> None:
         uses = self.program.last_uses

@@ -94,12 +94,16 @@ class ChoiceStep:
     """Each output is the largest of some entries of its inputs.
 
     Attributes:
-        registers: the inputs; entries are numbered through all of them, each flattened for one point.
+        func, args, kwargs: the operation, of whose results the first is meant.
+        registers: the inputs, all of which vary; entries are numbered through all of them, each flattened for one point.
         output: where the result goes.
-        windows: (n_outputs, most entries of a window) int64: which entries; -1 fills up shorter windows.
+        windows: (n_outputs, most entries of a window) int64: which entries, ascending; -1 fills up shorter windows.
         name: the operation and where it is.
     """
 
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
     registers: tuple[int, ...]
     output: int
     windows: Tensor
