@@ -140,7 +140,7 @@ def _squares(linearization: Linearization, directions: tuple[Tensor, ...]) -> li
     sums: list[list[Tensor]] = []
     for chunk in directions:
         for i, (stop, dz) in enumerate(zip(linearization.stops, linearization.along(chunk), strict=False)):
-            parts = [torch.linalg.vector_norm(dz, dim=1).square()]
+            parts = [dz.square().sum(dim=1)]
             if isinstance(stop.step, ChoiceStep):
                 parts.append(torch.stack([d.square().sum(dim=1) for d in _differences(stop, stop.step, dz)], dim=2))
             if i == len(sums):

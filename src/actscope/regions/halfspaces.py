@@ -45,9 +45,9 @@ class Halfspaces:
 def halfspaces(program: Program, points: Tensor) -> Iterator[Halfspaces]:
     """For each point in turn, all halfspaces of its cell: where every kink and every pooling choice is as it is at the point.
 
-    A neuron whose pre-activation z lies in (γ, γ'] asks for -∇z·x ≤ -(γ - z0) - ∇z·x0 and ∇z·x ≤ (γ' - z0) + ∇z·x0, where x0 is the point
-    and z0 its value there; an entry o of a choice in which c is chosen asks for ∇(zo - zc)·x ≤ (zc - zo) + ∇(zo - zc)·x0. Rows whose
-    gradient is zero but for rounding bound nothing, and are left out.
+    A neuron whose pre-activation z lies in (γ, γ'] asks for -∇z·x ≤ (z0 - γ) - ∇z·x0 and ∇z·x ≤ (γ' - z0) + ∇z·x0, where x0 is
+    the point and z0 its value there; an entry o of a choice in which c is chosen asks for ∇(zo - zc)·x ≤ (zc - zo) + ∇(zo - zc)·x0.
+    Rows whose gradient is zero but for rounding bound nothing, and are left out.
 
     Args:
         program: the model; give `program.until_last_site()` for the cells of the chosen sites alone.
@@ -90,7 +90,7 @@ def _rows(stop: Stop, dz: Tensor, offset: int) -> tuple[Tensor, Tensor, Tensor]:
         gradients, room, numbers = _of_site(stop.step, z, dz.T)
     else:
         gradients, room, numbers = _of_choice(stop, stop.step, z, dz.T)
-    matters = torch.linalg.vector_norm(gradients, dim=1) > NEGLIGIBLE * scale
+    matters = (torch.linalg.vector_norm(gradients, dim=1) > NEGLIGIBLE * scale) & torch.isfinite(room)
     return gradients[matters], room[matters], offset + numbers[matters]
 
 

@@ -46,8 +46,8 @@ class Stop:
 class Linearizer:
     """What it takes to linearize a program anywhere: what each operation adds by itself, and the directions that matter.
 
-    Within a cell a program is affine: an affine operation f acts on a derivative t as f(t) - f(0), an activation by its slope, a choice by
-    passing on the derivative of the entry that it chose.
+    Within a cell a program is affine: an affine operation f acts on a derivative t as f(t) - f(0), an activation by its slope, a choice
+    by passing on the derivative of the entry that it chose.
 
     Args:
         program: what to linearize.
@@ -289,6 +289,7 @@ class _Tangents:
         self._gradients = gradients
         self._values: dict[int, Tensor] = {0: directions}
         self._n_rows: dict[int, int] = {0: len(directions)}
+        self._first_rows = len(directions)
 
     def step(self, position: int) -> None:
         """Carry out one step."""
@@ -334,8 +335,8 @@ class _Tangents:
 
     def _affine(self, step: AffineStep, position: int) -> None:
         registers = [leaf.register for leaf in leaves((step.args, dict(step.kwargs))) if isinstance(leaf, Ref)]
-        own = [register for register in registers if register in self._values]
-        n_rows = max(self._n_rows[register] for register in own)
+        own = [self._n_rows[register] for register in registers if register in self._values]
+        n_rows = max(own, default=self._first_rows)
 
         def value(register: int) -> Tensor:
             if self._n_rows[register] == n_rows:
@@ -348,8 +349,10 @@ class _Tangents:
                 continue
             if added is not None and not self._gradients:
                 layout = self._program.layouts[register]
-                matrix = as_matrix(tensor, layout)
-                tensor = from_matrix(matrix.sub_(added) if matrix.is_contiguous() else matrix - added, layout)
+                matrix = as_matrix(tensor, layout) - added
+                if not bool(torch.isfinite(added).all()):  # -inf in padding, which no choice takes
+                    matrix[:, ~torch.isfinite(added[0])] = 0.0
+                tensor = from_matrix(matrix, layout)
             self._values[register], self._n_rows[register] = tensor, n_rows
 
     def _put(self, register: int, matrix: Tensor) -> None:
