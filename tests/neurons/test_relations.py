@@ -117,6 +117,8 @@ def test_rank_correlations_are_between_the_right_quantities_and_know_when_there_
     relations = pair_relations(mlp(2, 12, 12, 1), *some_pairs(30, 2))
     expected = spearmanr(relations.density, relations.ratio).statistic
     assert relations.density_and_ratio.value == pytest.approx(expected)
+    expected = spearmanr(relations.density, relations.prediction_distance).statistic
+    assert relations.density_and_distance.value == pytest.approx(expected)
     same = pair_relations(mlp(2, 12, 1), torch.ones(5, 2), torch.ones(5, 2))
     assert np.isnan(same.density_and_ratio.value)
     assert np.isnan(same.density_and_similarity.value)

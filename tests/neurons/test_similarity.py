@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +26,7 @@ from actscope.neurons import (
     similarity_distribution,
 )
 from actscope.neurons.equidistant import bits_apart, equidistant
+from actscope.neurons.expectation import _sum_of_pairs
 from actscope.neurons.intervals import count_bits, interval_counts
 
 
@@ -185,8 +188,6 @@ def test_intervals_are_counted_by_neuron(codes: Codes) -> None:
 
 
 def test_agreements_beyond_64_bits_are_still_exact() -> None:
-    from actscope.neurons.expectation import _sum_of_pairs
-
     n = 3_000_000_000
     assert _sum_of_pairs(np.full((1, 5), n), n) == 5 * n * (n - 1) // 2
 
@@ -236,6 +237,16 @@ def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actscope.neurons.equidistant._BYTES_AT_A_TIME", 300)
     pieces = similarity_distribution(codes)
     assert pieces.to_dict() == whole.to_dict()
+
+
+def test_memory_does_not_grow_with_the_pairs() -> None:
+    codes = random_codes(3000)
+    similarity_distribution(codes[:10])
+    tracemalloc.start()
+    similarity_distribution(codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6  # a byte for each of 4.5 million pairs would be more
 
 
 def test_the_mean_of_the_distribution_is_the_mean_similarity() -> None:
@@ -356,8 +367,6 @@ def test_means_are_drawn_by_site() -> None:
 
 
 def test_results_are_plain_values_for_json() -> None:
-    import json
-
     codes = codes_of([np.array([[0], [1], [1]])], [1], labels=[0, 1, 2])
     means = json.loads(json.dumps(mean_similarity(codes).to_dict(), allow_nan=False))
     assert means["within_class"] is None

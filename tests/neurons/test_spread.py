@@ -25,15 +25,16 @@ def test_it_fails_in_the_steepest_region() -> None:
     assert found.quantiles[1] < 1
 
 
-def test_changes_are_those_of_the_points_drawn_and_equally_many_of_each_kind() -> None:
+@pytest.mark.parametrize("radius", [0.1, 0.4])
+def test_changes_are_those_of_the_points_drawn_and_equally_many_of_each_kind(radius: float) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3)).double()
     x = torch.randn(6, 2, dtype=torch.float64)
-    found = prediction_spread(model, x, radius=0.4, n_directions=50, seed=3)
+    found = prediction_spread(model, x, radius=radius, n_directions=50, seed=3)
     generator = torch.Generator().manual_seed(3)
     for row, centre in enumerate(x):
         away = torch.randn((50, 2), generator=generator, dtype=torch.float64)
-        points = centre + 0.4 * away / away.norm(dim=1, keepdim=True)
+        points = centre + radius * away / away.norm(dim=1, keepdim=True)
         same = (encode(model, points, progress=False).packed == encode(model, centre[None], progress=False).packed).all(
             axis=1
         )

@@ -101,6 +101,11 @@ class PairRelations:
         """How transition density goes with that ratio: positive if Theorem 4 is a good guide to these pairs."""
         return _rank_correlation(self.density, self.ratio)
 
+    @property
+    def density_and_distance(self) -> RankCorrelation:
+        """How transition density goes with the prediction distance itself, whatever the distance of the inputs."""
+        return _rank_correlation(self.density, self.prediction_distance)
+
     def plot(self, ax: Axes | None = None, *, y: Literal["density", "prediction_distance"] = "density") -> Axes:
         """Draw each pair: its similarity against its transition density (with the line TD = N(1 - PS)) or its prediction distance."""
         from actscope.figures.similarity import draw_pairs
