@@ -16,6 +16,8 @@ from actscope.neurons.streaming import MeanSimilarity
 from actscope.neurons.transitions import transition_density
 from actscope.neurons.verdicts import Criterion, Thresholds
 from actscope.neurons.vitalstally import VitalsTally
+from actscope.neurons.watching import Watch, watch
+from actscope.neurons.watchlog import WatchLog
 
 __all__ = [
     "pattern_similarity",
@@ -43,4 +45,7 @@ __all__ = [
     "Criterion",
     "prune",
     "Pruned",
+    "watch",
+    "Watch",
+    "WatchLog",
 ]
