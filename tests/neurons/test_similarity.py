@@ -337,6 +337,15 @@ def test_different_intervals_are_equally_far_apart_in_an_equidistant_code(n_plan
     np.testing.assert_array_equal(distances, bits_apart(codes.sites) * (intervals != intervals.T))
 
 
+def test_neurons_without_a_breakpoint_always_agree() -> None:
+    codes = codes_of([np.array([[0], [1]])], [1])
+    free = Site("free", "tanh", (3,), ())
+    both = Codes(codes.packed, (*codes.sites, free))
+    assert pattern_similarity(both[0], both[1]).tolist() == [0.75]
+    assert mean_similarity(both).without_diagonal == 0.75
+    assert similarity_distribution(both, [0.7, 0.8]).combined.shares.tolist() == [1.0, 0.0]
+
+
 # what a person sees
 
 

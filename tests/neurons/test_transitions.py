@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from actscope import encode
-from actscope.neurons import pattern_similarity, prediction_distance, transition_density
+from actscope.neurons import pattern_similarity, prediction_distance, transition_density, transitions
 from actscope.neurons.predictions import predictions
 from actscope.regions import NotPiecewiseLinearError
 
@@ -101,6 +101,16 @@ def test_with_pooling_regions_that_come_back_count_again() -> None:
     sampled = transition_density(model, x, y, samples=20_001, dtype=torch.float64)
     assert (sampled <= exact).all()
     assert (exact - sampled).sum() <= 3
+
+
+def test_segments_are_counted_alike_in_many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 8), nn.ReLU())
+    x, y = torch.randn(5, 1, 6, 6), torch.randn(5, 1, 6, 6)
+    whole = transition_density(model, x, y)
+    for size in (300, 3000):
+        monkeypatch.setattr(transitions, "_BYTES_AT_A_TIME", size)
+        assert transition_density(model, x, y).tolist() == whole.tolist()
 
 
 def test_a_model_that_is_not_piecewise_linear_needs_samples() -> None:

@@ -51,14 +51,15 @@ def equidistant(packed: NDArray[np.uint8], sites: Sequence[Site]) -> NDArray[np.
         some = slice(first, first + step)
         start = at = 0
         for site, width in zip(sites, widths, strict=True):
-            planes = np.split(packed[some, start : start + site.n_bytes], site.n_planes, axis=1)
-            np.concatenate(_recoded(planes), axis=1, out=out[some, at : at + width])
+            if site.n_planes:
+                planes = np.split(packed[some, start : start + site.n_bytes], site.n_planes, axis=1)
+                np.concatenate(_recoded(planes), axis=1, out=out[some, at : at + width])
             start, at = start + site.n_bytes, at + width
     return out
 
 
 def _n_planes(site: Site) -> int:
-    return {1: 2, 2: 3, 3: 3}.get(site.n_planes, site.n_planes + 1)
+    return {0: 0, 1: 2, 2: 3, 3: 3}.get(site.n_planes, site.n_planes + 1)
 
 
 def _recoded(planes: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

@@ -70,7 +70,9 @@ def interval_counts(bit_counts: NDArray[np.int64], sites: Sequence[Site], n_exam
     found = []
     start = 0
     for site in sites:
-        planes = bit_counts[start : start + 8 * site.n_bytes].reshape(site.n_planes, -1)[:, : site.n_neurons]
+        planes = bit_counts[start : start + 8 * site.n_bytes].reshape(site.n_planes, 8 * site.bytes_per_plane)[
+            :, : site.n_neurons
+        ]
         above = np.zeros(
             (site.n_planes + 2, site.n_neurons), np.int64
         )  # examples above γi; all are above -∞, none above ∞

@@ -86,7 +86,9 @@ def count_disagreements(
         differing = packed_a[rows_a[some]] ^ packed_b[rows_b[some]]
         start = 0
         for i, site in enumerate(sites):
-            planes = differing[:, start : start + site.n_bytes].reshape(len(differing), site.n_planes, -1)
+            planes = differing[:, start : start + site.n_bytes].reshape(
+                len(differing), site.n_planes, site.bytes_per_plane
+            )
             counts[some, i] = _ONES[np.bitwise_or.reduce(planes, axis=1)].sum(axis=1)
             start += site.n_bytes
     return counts

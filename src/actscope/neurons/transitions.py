@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,8 +21,9 @@ from actscope.regions.lines import count_on_lines, lines
 
 __all__ = ["transition_density"]
 
-_SEGMENTS_AT_A_TIME = 64
-"""Bounds the memory of the patterns met: hundreds of thousands on so many segments of a wide network."""
+_BYTES_AT_A_TIME = 1 << 26
+_OFF_CENTRE = 0.38196601125010515
+"""Where a segment is taken apart: at places where nothing changes but by accident."""
 
 
 def transition_density(
@@ -133,12 +136,19 @@ def _exact(
         ) from None
     if program.exposes_cells:  # regions are convex then, and a segment meets each of them once
         return count_on_lines(program, starts, ends, progress=progress) - 1
-    changes = np.empty(len(starts), np.int64)
+    # the pattern of every stretch is kept while a segment is looked at, and there are about as many as neurons
+    segment_bytes = program.n_neurons * sum(site.n_bytes for site in program.sites)
+    step = max(1, _BYTES_AT_A_TIME // segment_bytes)
+    n_pieces = -(-segment_bytes // _BYTES_AT_A_TIME)
+    edges = [0.0, *((np.arange(1, n_pieces) - _OFF_CENTRE) / n_pieces).tolist(), 1.0]
+    changes = np.zeros(len(starts), np.int64)
     with progress_bar("transitions", total=len(starts), show=progress, unit="pairs") as advance:
-        for first in range(0, len(starts), _SEGMENTS_AT_A_TIME):
-            some = slice(first, first + _SEGMENTS_AT_A_TIME)
-            changes[some] = lines(program, starts[some], ends[some], progress=False).n_transitions
-            advance(len(changes[some]))
+        for first in range(0, len(starts), step):
+            a, b = starts[first : first + step], ends[first : first + step]
+            for left, right in itertools.pairwise(edges):
+                piece = lines(program, torch.lerp(a, b, left), torch.lerp(a, b, right), progress=False)
+                changes[first : first + step] += piece.n_transitions
+            advance(len(a))
     return changes
 
 
