@@ -59,7 +59,7 @@ _NAMES: Mapping[Dependence, str] = MappingProxyType(
         """,
         Dependence.SHAPE: """
             zeros_like ones_like empty_like full_like new_zeros new_ones new_full new_empty
-            new_empty_strided sym_size
+            new_empty_strided sym_size rand_like randn_like randint_like
         """,
         Dependence.READS_VALUE: "_local_scalar_dense item is_nonzero equal allclose numpy tolist __array__ __dlpack__ data_ptr",
     }
