@@ -316,8 +316,9 @@ def test_what_has_no_distribution_is_an_error() -> None:
         mean_similarity(codes[:1])
     with pytest.raises(ValueError, match="pairs=1: a standard error takes two"):
         similarity_distribution(codes, pairs=1)
-    with pytest.raises(ValueError, match="finite numbers"):
-        similarity_distribution(codes, [0.5, float("nan")])
+    for thresholds in ([0.5, float("nan")], [], "high", [[0.5]]):
+        with pytest.raises(ValueError, match="finite numbers"):
+            similarity_distribution(codes, thresholds)
 
 
 def test_planes_that_are_no_thermometer_are_an_error() -> None:

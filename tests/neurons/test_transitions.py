@@ -115,7 +115,7 @@ def test_segments_are_counted_alike_in_many_pieces(monkeypatch: pytest.MonkeyPat
 
 def test_a_model_that_is_not_piecewise_linear_needs_samples() -> None:
     model = mlp(2, 5, 5, 2, act=nn.GELU)
-    with pytest.raises(NotPiecewiseLinearError, match=r"gelu.*samples=512"):
+    with pytest.raises(NotPiecewiseLinearError, match=r"gelu.*samples="):
         transition_density(model, points(1, 2), points(1, 2, seed=2))
 
 

@@ -62,8 +62,8 @@ class RegionBorders:
 
     def __repr__(self) -> str:
         return (
-            f"RegionBorders({len(self.rows):,} borders, the two sides at most {self.distances.max():.2g} apart: "
-            f"{self.adjacent_share:.4g} of them change one neuron by one interval, at most {self.n_differing.max()} neurons change)"
+            f"RegionBorders({len(self.rows):,} borders, their two sides at most {self.distances.max():.2g} apart; one neuron changes by "
+            f"one interval at a share of {self.adjacent_share:.4g} of them, at most {self.n_differing.max()} neurons change)"
         )
 
 

@@ -212,7 +212,10 @@ def _site(codes: Codes, name: str) -> Any:
 def _checked(thresholds: ArrayLike | None) -> NDArray[np.float64]:
     if thresholds is None:
         return np.arange(101) / 100
-    limits = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    try:
+        limits = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    except (TypeError, ValueError):
+        limits = np.empty(0)
     if limits.ndim != 1 or not limits.size or not np.isfinite(limits).all():
         raise ValueError(f"thresholds must be one or more finite numbers, such as [0.5, 0.9]; got {thresholds!r}")
     return limits

@@ -136,8 +136,8 @@ class PairRelations:
     def __repr__(self) -> str:
         how = "exact" if self.samples is None else f"{self.samples} points"
         return (
-            f"PairRelations({len(self.density):,} pairs, {self.n_neurons:,} neurons, transition density by {how}: TD = N(1 - PS) for "
-            f"{self.equal_share:.4g} of them, TD ≥ N(1 - PS) for {self.at_least_share:.4g}; rank correlation of TD with PS "
+            f"PairRelations({len(self.density):,} pairs, {self.n_neurons:,} neurons, transition density by {how}: TD = N(1 - PS) for a "
+            f"share of {self.equal_share:.4g}, TD ≥ N(1 - PS) for {self.at_least_share:.4g}; rank correlation of TD with PS "
             f"{self.density_and_similarity}, with ‖F(x) - F(y)‖ / ‖x - y‖ {self.density_and_ratio})"
         )
 

@@ -16,7 +16,7 @@ from actscope.codes.reading import ExampleDim, PatternReader
 from actscope.codes.selection import Layers
 from actscope.neurons.predictions import Inputs, batch_size_for, paired
 from actscope.progress import progress_bar
-from actscope.regions import NotPiecewiseLinearError, read_program
+from actscope.regions import read_program
 from actscope.regions.lines import count_on_lines, lines
 
 __all__ = ["transition_density"]
@@ -126,14 +126,9 @@ def _exact(
     progress: bool | None,
 ) -> NDArray[np.int64]:
     starts, ends = starts.double(), ends.double()
-    try:
-        program = read_program(
-            model, starts, layers=layers, breakpoints=breakpoints, activations=activations, device=device
-        )
-    except NotPiecewiseLinearError as error:
-        raise NotPiecewiseLinearError(
-            f"{error}; pass samples=512 to count changes between that many points of each segment instead"
-        ) from None
+    program = read_program(
+        model, starts, layers=layers, breakpoints=breakpoints, activations=activations, device=device
+    )
     if program.exposes_cells:  # regions are convex then, and a segment meets each of them once
         return count_on_lines(program, starts, ends, progress=progress) - 1
     # the pattern of every stretch is kept while a segment is looked at, and there are about as many as neurons
