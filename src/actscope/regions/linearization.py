@@ -18,9 +18,10 @@ from actscope.regions.program import (
     Program,
     Rows,
     SiteStep,
-    leaves,
 )
 from actscope.regions.recording import Ref
+from actscope.regions.registers import as_matrix, forget, from_matrix
+from actscope.regions.tangents import Tangents
 
 __all__ = ["Linearization", "Linearizer", "Stop"]
 
@@ -86,7 +87,7 @@ class Linearizer:
             return unit.reshape(n_in, *shape)
         parts = []
         for rows in torch.split(unit, max(_FEWEST_ROWS, (1 << 25) // (8 * self.width))):
-            run = _Tangents(self, rows.reshape(-1, *shape), len(rows))
+            run = Tangents(self, rows.reshape(-1, *shape), len(rows))
             for i in range(first):
                 run.step(i)
             parts.append(torch.cat([run.matrix(register)[: len(rows)] for register in sorted(alive)], dim=1))
@@ -115,8 +116,6 @@ class Linearizer:
 
     def call(self, step: AffineStep, values: Callable[[int], Tensor], n_rows: int) -> list[Tensor]:
         """The tensors that an affine operation makes of `n_rows` rows."""
-        if getattr(step.func, "_opname", "") == "detach":
-            return [values(step.args[0].register)]  # the same values, without an end to gradients
         args = self.filled(step.args, values, n_rows)
         kwargs = {key: self.filled(value, values, n_rows) for key, value in step.kwargs.items()}
         result = step.func(*args, **kwargs)
@@ -150,7 +149,7 @@ class Linearizer:
                 layout = program.layouts[step.output]
                 values[step.output] = from_matrix(zeros.new_zeros(n, math.prod(layout.shape)), layout)
             self.width = max(self.width, sum(tensor.numel() for tensor in values.values()) // n)
-            _forget(values, program, position)
+            forget(values, program, position)
 
 
 class Linearization:
@@ -217,7 +216,7 @@ class Linearization:
             (found,) = torch.autograd.grad(one_each, start, allow_unused=True)
         return zeros.detach()[: self.n_points] if found is None else found[: self.n_points]
 
-    def _tangents(self, directions: Tensor, *, gradients: bool = False) -> _Tangents:
+    def _tangents(self, directions: Tensor, *, gradients: bool = False) -> Tangents:
         n_axes = len(self._program.input_shape)
         if directions.ndim == n_axes + 2 and len(directions) < self.n_rows:
             directions = torch.cat([directions] * self.n_rows)
@@ -225,7 +224,7 @@ class Linearization:
         if directions.ndim == n_axes + 1 and k < _FEWEST_ROWS:
             directions = directions.expand(self.n_rows, *directions.shape)
         flat = directions.flatten(0, 1) if directions.ndim == n_axes + 2 else directions
-        return _Tangents(self._linearizer, flat, k, at=self, gradients=gradients)
+        return Tangents(self._linearizer, flat, k, at=self, gradients=gradients)
 
     @torch.no_grad()
     def _evaluate(self, points: Tensor) -> None:
@@ -265,113 +264,9 @@ class Linearization:
 
                 values[step.output] = function(z)
                 self.slopes[position] = _slopes(step, function, z, program.layouts[step.register])
-            _forget(values, program, position)
+            forget(values, program, position)
         if program.output is not None:
             self.output = as_matrix(values[program.output], program.layouts[program.output])[: self.n_points]
-
-
-class _Tangents:
-    """Derivatives on their way through a program: `k` rows as long as they are the same at all points, then `k` rows a point."""
-
-    def __init__(
-        self,
-        linearizer: Linearizer,
-        directions: Tensor,
-        k: int,
-        *,
-        at: Linearization | None = None,
-        gradients: bool = False,
-    ) -> None:
-        self._linearizer = linearizer
-        self._program = linearizer.program
-        self._at = at
-        self._k = k
-        self._gradients = gradients
-        self._values: dict[int, Tensor] = {0: directions}
-        self._n_rows: dict[int, int] = {0: len(directions)}
-        self._first_rows = len(directions)
-
-    def step(self, position: int) -> None:
-        """Carry out one step."""
-        step = self._program.steps[position]
-        if isinstance(step, AffineStep):
-            if any(register in self._program.varying for register in step.outputs):
-                self._affine(step, position)
-        elif isinstance(step, ActivationStep):
-            t = self.each(step.register)
-            slopes = self._linearization.slopes[position][:, None]
-            t = t.masked_fill(slopes, 0.0) if slopes.dtype == torch.bool else t * slopes
-            self._put(step.output, t.flatten(0, 1))
-        elif isinstance(step, ChoiceStep):
-            t = self.at_stop(step)
-            entries = self._linearization.entries[position][:, None].expand(-1, self._k, -1)
-            self._put(step.output, t.gather(2, entries).flatten(0, 1))
-        _forget(self._values, self._program, position)
-
-    def matrix(self, register: int) -> Tensor:
-        """(n_rows, width): a register as it is."""
-        return as_matrix(self._values[register], self._program.layouts[register])
-
-    def each(self, register: int) -> Tensor:
-        """(n, k, width): a register with `k` rows a point."""
-        matrix = self.matrix(register)
-        n = self._linearization.n_rows
-        if self._n_rows[register] == n * self._k:
-            return matrix.reshape(n, self._k, -1)
-        return matrix.expand(n, *matrix.shape)
-
-    def at_stop(self, step: SiteStep | ChoiceStep) -> Tensor:
-        """(n, k, n_values): what is there at a stop."""
-        if isinstance(step, SiteStep):
-            return self.each(step.register)
-        parts = [self.each(register) for register in step.registers]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-
-    @property
-    def _linearization(self) -> Linearization:
-        if self._at is None:
-            raise RuntimeError("derivatives behind an activation depend on the point")
-        return self._at
-
-    def _affine(self, step: AffineStep, position: int) -> None:
-        registers = [leaf.register for leaf in leaves((step.args, dict(step.kwargs))) if isinstance(leaf, Ref)]
-        own = [self._n_rows[register] for register in registers if register in self._values]
-        n_rows = max(own, default=self._first_rows)
-
-        def value(register: int) -> Tensor:
-            if self._n_rows[register] == n_rows:
-                return self._values[register]
-            return from_matrix(self.each(register).flatten(0, 1), self._program.layouts[register])
-
-        made = self._linearizer.call(step, value, n_rows)
-        for register, tensor, added in zip(step.outputs, made, self._linearizer.added(position), strict=True):
-            if register not in self._program.layouts:
-                continue
-            if added is not None and not self._gradients:
-                layout = self._program.layouts[register]
-                matrix = as_matrix(tensor, layout) - added
-                if not bool(torch.isfinite(added).all()):  # -inf in padding, which no choice takes
-                    matrix[:, ~torch.isfinite(added[0])] = 0.0
-                tensor = from_matrix(matrix, layout)
-            self._values[register], self._n_rows[register] = tensor, n_rows
-
-    def _put(self, register: int, matrix: Tensor) -> None:
-        self._values[register] = from_matrix(matrix, self._program.layouts[register])
-        self._n_rows[register] = len(matrix)
-
-
-def as_matrix(tensor: Tensor, layout: Layout) -> Tensor:
-    """(n_rows, width): a row for each point, wherever the points lie in the tensor."""
-    n_rows = tensor.shape[layout.axis] // layout.span
-    if layout.span > 1:
-        tensor = tensor.reshape(*tensor.shape[: layout.axis], n_rows, layout.span, *tensor.shape[layout.axis + 1 :])
-    return tensor.movedim(layout.axis, 0).reshape(n_rows, -1)
-
-
-def from_matrix(matrix: Tensor, layout: Layout) -> Tensor:
-    """The inverse of `as_matrix`."""
-    tensor = matrix.reshape(len(matrix), *layout.shape).movedim(0, layout.axis)
-    return tensor.flatten(layout.axis, layout.axis + 1) if layout.span > 1 else tensor
 
 
 def _slopes(step: ActivationStep, function: Callable[[Tensor], Tensor], z: Tensor, layout: Layout) -> Tensor:
@@ -395,8 +290,3 @@ def _chosen(z: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
         entries.masked_fill_(windows < 0, -math.inf)
     columns = entries.argmax(dim=2)
     return columns, windows.expand(len(z), -1, -1).gather(2, columns[..., None])[..., 0]
-
-
-def _forget(values: dict[int, Tensor], program: Program, position: int) -> None:
-    for register in [register for register in values if program.last_uses.get(register, -1) <= position]:
-        del values[register]

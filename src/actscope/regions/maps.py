@@ -144,5 +144,11 @@ def spectral_norms(matrices: Tensor) -> Tensor:
     """(n,) the largest singular value of each of (n, p, q) matrices; 0 for one without entries."""
     if 0 in matrices.shape:
         return matrices.new_zeros(len(matrices))
-    norms: Tensor = torch.linalg.matrix_norm(matrices, ord=2)
+    scale = matrices.abs().amax(dim=(1, 2), keepdim=True)  # so that squares stay in range
+    scaled = matrices / scale.masked_fill(scale == 0, 1.0)
+    short = scaled if scaled.shape[1] <= scaled.shape[2] else scaled.mT
+    squares = torch.linalg.eigvalsh(short @ short.mT)[
+        :, -1
+    ]  # many times faster than singular values, and the largest is as exact
+    norms: Tensor = squares.clamp(min=0).sqrt() * scale[:, 0, 0]
     return norms
