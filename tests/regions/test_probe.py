@@ -171,3 +171,10 @@ def test_z_away_from_a_stop_is_an_error() -> None:
     probe = Probe(read_program(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), torch.ones(1, 2)), torch.ones(1, 2).double())
     with pytest.raises(RuntimeError, match="not at a stop"):
         _ = probe.z
+
+
+def test_directions_cannot_join_a_probe_that_began_without_any() -> None:
+    probe = Probe(read_program(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), torch.ones(1, 2)), torch.ones(1, 2).double())
+    probe.advance()
+    with pytest.raises(ValueError, match="began without directions"):
+        probe.grow(lambda rows: torch.cat([rows, rows]), np.zeros(1))

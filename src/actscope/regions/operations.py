@@ -41,8 +41,8 @@ _NAMES: Mapping[Dependence, str] = MappingProxyType(
             native_channel_shuffle _upsample_bilinear2d_aa _upsample_bicubic2d_aa
         """,
         Dependence.AFFINE_IN_FIRST: """
-            native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm
-            miopen_batch_norm div true_divide masked_fill index_select index gather take grid_sampler_2d grid_sampler_3d
+            native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_no_update
+            cudnn_batch_norm miopen_batch_norm div true_divide masked_fill index_select index gather take grid_sampler_2d grid_sampler_3d
         """,
         Dependence.AFFINE_IN_ONE: """
             mul mm bmm mv dot convolution _convolution mkldnn_convolution linear matmul

@@ -112,9 +112,17 @@ class Probe:
         Args:
             combine: from (rows, width) float64 to more rows; what is there stays in front.
             weights: (n_new,) homogeneous weights of the new points, 0 or 1.
+
+        Raises:
+            ValueError: if there are directions among the new points, and were none at the beginning: what operations add by themselves
+                was not kept.
         """
         if len(weights) == 0:
             return
+        if not self._directed and not np.all(weights):
+            raise ValueError(
+                "a probe that began without directions cannot take any: give at least one to Probe(weights=)"
+            )
         self._weights = np.concatenate([self._weights, weights])
         n_rows = self.n_points + self._directed
         for register, tensor in self._values.items():

@@ -111,9 +111,7 @@ def record(model: nn.Module, inputs: Tensor, *, activations: Activations | None 
         # the operation itself is refused, if anything depends on it
         warnings.filterwarnings("ignore", message="module .* normalizes each batch by itself")
         with evaluating(model):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002 - it is the global state that a model would draw from
+            _seed_everything(seed, inputs.device)
             reader.start()
             recorder.where = lambda: reader.path
             with _Exits(recorder), recorder:
@@ -238,6 +236,16 @@ _LOWER = frozenset({torch.float32, torch.float16, torch.bfloat16})
 def _in_double(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Precision that the model asks for by name would be lost; the pass is in float64 throughout."""
     return {**kwargs, "dtype": torch.float64} if kwargs.get("dtype") in _LOWER else kwargs
+
+
+def _seed_everything(seed: int, device: torch.device) -> None:
+    """The global random states that are put back after the pass, and no others."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - it is the global state that a model would draw from
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
