@@ -1,4 +1,4 @@
-"""The command line: `actscope demo`, `actscope examine`, `actscope sites`."""
+"""The command line: `actscope demo`, `actscope examine`, `actscope neurons`, `actscope sites`."""
 
 from __future__ import annotations
 
@@ -115,6 +115,50 @@ def examine(
 
 
 @app.command()
+def neurons(
+    model: Annotated[str, typer.Argument(help="package.module:name of a model, or of a function that makes one.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for it: .safetensors, or a state dict in .pt or .pth.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="package.module:name of data or loaders, or an .npz file.")] = None,
+    dataset: Dataset = None,
+    data_dir: DataDir = None,
+    layers: Layers = None,
+    by: Annotated[str, typer.Option(help="What a unit of a convolutional site is: channel or neuron.")] = "channel",
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst units to name.")] = 10,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="For data that is not batched yet.")] = None,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(help="A Parquet file for the table of every unit.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say of every neuron whether it is dead, dying, saturated, redundant or alive, on what evidence, and what to do."""
+    from actscope.codes.parquet import require_writable
+    from actscope.named import load_model
+    from actscope.neurons import vitals
+
+    if out is not None:
+        require_writable(out)
+    network = load_model(model, weights=weights)
+    train, _ = _data(data, dataset, data_dir, quiet)
+    found = vitals(
+        network,
+        train,
+        layers=layers,
+        by=by,  # type: ignore[arg-type]  # vitals itself refuses what is neither
+        batch_size=batch_size,
+        device=device,
+        progress=_shows_progress(quiet),
+    )
+    if out is not None:
+        found.save(out)
+    if not quiet:
+        typer.echo(f"{found}\n")
+        _echo_worst(found, worst)
+    if out is not None:
+        typer.echo(f"Table of {found.n_units:,} units: {out}")
+
+
+@app.command()
 def sites(
     model: Annotated[str, typer.Argument(help="package.module:name of a model, or of a function that makes one.")],
     shape: Annotated[str, typer.Option(help="Shape of one input, such as 3,32,32.")],
@@ -150,6 +194,23 @@ def _data(data: str | None, dataset: str | None, data_dir: Path | None, quiet: b
     raise ValueError(
         "no data was given: pass --data mypackage.data:loaders, --data arrays.npz, or --dataset mnist --data-dir DIR"
     )
+
+
+def _echo_worst(found: Any, n: int) -> None:
+    """The worst units, and below them what to do about each kind."""
+    import textwrap
+
+    worst = found.worst(n)
+    for finding in worst:
+        typer.echo(str(finding))
+    advice = {finding.verdict: finding.advice for finding in worst}
+    if advice:
+        typer.echo("\nWhat to do")
+    for verdict, text in advice.items():
+        indent = " " * (len(verdict) + 2)
+        typer.echo(textwrap.fill(f"{verdict}: {text}", 100, subsequent_indent=indent))
+    if not worst and n:
+        typer.echo("All units are alive.")
 
 
 def _shows_progress(quiet: bool) -> bool:
