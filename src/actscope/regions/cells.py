@@ -53,12 +53,12 @@ class BoxedBoundaries:
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of some points, in coordinates u with x = origin + unit · u.
+    """The cells of some points, in coordinates u with x = origin + Σ u_i axes[i].
 
     Cell i is {point i + v: normals[i] v ≤ slack[i]} over its valid rows, whose normals have unit length.
 
     Attributes:
-        normals: (n_points, n_rows, n_inputs) float64.
+        normals: (n_points, n_rows, d) float64.
         slack: (n_points, n_rows) float64: how far each hyperplane is away, 0 or more.
         noise: (n_points, n_rows) float64: what rounding may make of it.
         valid: (n_points, n_rows) bool: rows that are hyperplanes at all.
@@ -66,7 +66,7 @@ class Cells:
         keys: (n_points, n_key_bytes) uint8: rows that tell each cell from all others.
         packed: (n_points, n_bytes) uint8: the pattern at the chosen sites, as in `Codes.packed`.
         outputs: (n_points, n_outputs) float64, the model's output; `None` where it is not piecewise linear.
-        gradients: (n_points, n_inputs, n_outputs) float64: its change per u; `None` likewise.
+        gradients: (n_points, d, n_outputs) float64: its change per u; `None` likewise.
         n_near_ties: values without a gradient that lie on a level but for rounding.
     """
 
@@ -105,32 +105,31 @@ class CellReader:
     Args:
         program: the model.
         origin: (n_inputs,) the input at u = 0.
-        unit: (n_inputs,) the length of u along each axis.
+        axes: (d, n_inputs) what one step of each coordinate of u is in the input space.
     """
 
-    def __init__(self, program: Program, *, origin: NDArray[np.float64], unit: NDArray[np.float64]) -> None:
+    def __init__(self, program: Program, *, origin: NDArray[np.float64], axes: NDArray[np.float64]) -> None:
         self._program = program
         self._origin = origin
-        self._unit = unit
+        self._axes = axes
         self._linearizer = Linearizer(program)
         self._offsets = Boundaries(program).offsets
-        axes = torch.from_numpy(np.diag(unit)).reshape(-1, *program.input_shape)
-        self._axes = axes.to(program.device)
+        self._directions = torch.from_numpy(axes).reshape(-1, *program.input_shape).to(program.device)
 
     def inputs(self, points: NDArray[np.float64]) -> Tensor:
         """The model's inputs at points u: (n_points, *input_shape) float64."""
-        flat = torch.from_numpy(self._origin + self._unit * points)
+        flat = torch.from_numpy(self._origin + points @ self._axes)
         return flat.reshape(-1, *self._program.input_shape).to(self._program.device)
 
     def read(self, points: NDArray[np.float64]) -> Cells:
-        """The cells of points u (n_points, n_inputs) float64, in chunks."""
-        rows = max(1, _NUMBERS // (len(self._unit) * self._linearizer.width))
-        parts = [self._read(points[i : i + rows]) for i in range(0, max(len(points), 1), rows)]
+        """The cells of points u (n_points, d) float64, one or more, in chunks."""
+        rows = max(1, _NUMBERS // (len(self._axes) * self._linearizer.width))
+        parts = [self._read(points[i : i + rows]) for i in range(0, len(points), rows)]
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _read(self, points: NDArray[np.float64]) -> Cells:
         linearization = self._linearizer.at(self.inputs(points))
-        along = linearization.along(self._axes)
+        along = linearization.along(self._directions)
         rows, keys, packed, n_ties = [], [], [], 0
         for stop, offset in zip(linearization.stops, self._offsets, strict=False):
             values, gradients = stop.z.cpu().numpy(), next(along).cpu().numpy()

@@ -29,21 +29,24 @@ class Enclosed:
     """What is known of one cell within the box, in coordinates u of the box, relative to the point where the cell was read.
 
     Attributes:
-        centre: (d,) of the largest ball; radius: of that ball, in units of the shortest axis.
-        depth: the distance of the nearest hyperplane from the centre, in u.
+        inside: (d,) the centre of the largest ball in u; depth: its radius.
+        centre: (d,) the centre of the largest ball in the input space; radius: of that ball, in units of the shortest axis.
         rows, points, clearance: of the facets, as in `Facets`.
         volume: in u; NaN where it was not computed.
         corners: (n, 2) the polygon in order, in two dimensions; else `None`.
+        n_near_ties: facets that are there or not by less than the tolerance.
     """
 
+    inside: NDArray[np.float64]
+    depth: float
     centre: NDArray[np.float64]
     radius: float
-    depth: float
     rows: NDArray[np.int64]
     points: NDArray[np.float64]
     clearance: NDArray[np.float64]
     volume: float
     corners: NDArray[np.float64] | None
+    n_near_ties: int
 
 
 def enclosed(cells: Sequence[ConvexSet], lengths: NDArray[np.float64], *, volumes: bool = False) -> list[Enclosed]:
@@ -56,40 +59,68 @@ def enclosed(cells: Sequence[ConvexSet], lengths: NDArray[np.float64], *, volume
     """
     d = len(lengths)
     found: list[Facets | None] = [facets_by_vertices(cell) if d <= MOST_DIMENSIONS else None for cell in cells]
-    systems, frames = [], []
-    for cell, facets in zip(cells, found, strict=True):
-        if facets is not None and facets.vertices is not None:
-            centre = facets.vertices.mean(axis=0)
-            size = float(np.abs(facets.vertices - centre).max())
-            within = cell.around(centre, size)
-            systems.append(
-                (within.normals[facets.rows], within.slack[facets.rows], _stretch(within.normals[facets.rows], lengths))
-            )
-        else:
-            centre, size = np.zeros(d), 1.0
-            systems.append((cell.normals, cell.slack, _stretch(cell.normals, lengths)))
-        frames.append((centre, size))
-    results = []
-    for cell, facets, (centre, size), (place, radius) in zip(cells, found, frames, ball_in_each(systems), strict=True):
-        middle = centre + size * place
-        depth = float((cell.slack - cell.normals @ middle).min())
+    frames = [_frame(cell, facets) for cell, facets in zip(cells, found, strict=True)]
+    balls = _balls(frames, np.ones(d))
+    for i, (cell, facets, (inside, depth)) in enumerate(zip(cells, found, balls, strict=True)):
         if facets is None and depth > TOLERANCE:
-            local = facets_by_rays(cell.around(middle, depth))
-            facets = Facets(local.rows, middle + depth * local.points, depth * local.clearance, None, local.n_near_ties)
-        results.append(_enclosed(cell, facets, middle, size * radius, depth, volumes))
-    return results
+            local = facets_by_rays(cell.around(inside, depth))
+            found[i] = Facets(
+                local.rows, inside + depth * local.points, depth * local.clearance, None, local.n_near_ties
+            )
+    round_balls = balls if (lengths == 1).all() else _balls(frames, lengths)
+    return [
+        _enclosed(facets, *ball, *round_ball, volumes)
+        for facets, ball, round_ball in zip(found, balls, round_balls, strict=True)
+    ]
+
+
+_Frame = tuple[ConvexSet, NDArray[np.float64], float]
+"""The halfspaces that matter, around a point inside and in a unit of the cell's own; that point and that unit."""
+
+
+def _frame(cell: ConvexSet, facets: Facets | None) -> _Frame:
+    if facets is None or facets.vertices is None:
+        return cell, np.zeros(cell.normals.shape[1]), 1.0
+    centre = facets.vertices.mean(axis=0)
+    size = float(np.abs(facets.vertices - centre).max())
+    return cell.take(facets.rows).around(centre, size), centre, size
+
+
+def _balls(frames: list[_Frame], lengths: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
+    balls = ball_in_each([(cell.normals, cell.slack, _stretch(cell.normals, lengths)) for cell, _, _ in frames])
+    return [
+        (centre + size * place, size * radius) for (_, centre, size), (place, radius) in zip(frames, balls, strict=True)
+    ]
 
 
 def _enclosed(
-    cell: ConvexSet, facets: Facets | None, centre: NDArray[np.float64], radius: float, depth: float, volumes: bool
+    facets: Facets | None,
+    inside: NDArray[np.float64],
+    depth: float,
+    centre: NDArray[np.float64],
+    radius: float,
+    volumes: bool,
 ) -> Enclosed:
-    d = len(centre)
+    d = len(inside)
     if facets is None:
-        return Enclosed(centre, radius, depth, np.zeros(0, np.int64), np.zeros((0, d)), np.zeros(0), 0.0, None)
+        return Enclosed(
+            inside, depth, centre, radius, np.zeros(0, np.int64), np.zeros((0, d)), np.zeros(0), 0.0, None, 0
+        )
     volume, corners = np.nan, None
     if facets.vertices is not None and (d <= _MOST_WITH_VOLUMES or volumes):
         volume, corners = _volume(facets.vertices)
-    return Enclosed(centre, radius, depth, facets.rows, facets.points, facets.clearance, volume, corners)
+    return Enclosed(
+        inside,
+        depth,
+        centre,
+        radius,
+        facets.rows,
+        facets.points,
+        facets.clearance,
+        volume,
+        corners,
+        facets.n_near_ties,
+    )
 
 
 def _stretch(normals: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -193,8 +193,9 @@ def enumerate_regions(
         found = search(program, bounds, most=max_regions, volumes=verify, n_jobs=n_jobs, advance=advance)
     result = _assembled(program, bounds, found)
     if verify:
-        points = torch.from_numpy(result.centres).reshape(-1, *program.input_shape).to(program.device)
-        verify_cells(program, points, result.packed, result.values, tolerance=result.tolerance, name="cell")
+        flat = bounds.mean(axis=0) + (bounds[1] - bounds[0]) / 2 * found.insides
+        points = torch.from_numpy(flat).reshape(-1, *program.input_shape).to(program.device)
+        verify_cells(program, points, found.packed, found.values, tolerance=result.tolerance, name="cell")
         if result.complete and np.isfinite(found.volumes).all():
             verify_total(found.volumes * found.unit_volume, float(np.prod(bounds[1] - bounds[0])), "volumes")
     return result
@@ -234,6 +235,9 @@ def _assembled(program: Program, bounds: NDArray[np.float64], found: Found) -> B
     linear = None
     if found.gradients is not None:
         linear = components(len(found.packed), found.neighbours[_same_map(found.gradients, found.neighbours)])
+    values = found.values
+    if values is not None and found.gradients is not None:
+        values = values + np.einsum("nod,nd->no", found.gradients, found.centres - found.insides)
     half = (bounds[1] - bounds[0]) / 2
     middle = bounds.mean(axis=0)
     d = bounds.shape[1]
@@ -245,7 +249,7 @@ def _assembled(program: Program, bounds: NDArray[np.float64], found: Found) -> B
         centres=middle + half * found.centres,
         radii=found.radii,
         volumes=found.volumes * found.unit_volume if d <= 3 else None,
-        values=found.values,
+        values=values,
         gradients=None if found.gradients is None else found.gradients / half,
         neighbours=found.neighbours,
         owners=found.owners,

@@ -41,6 +41,11 @@ class ConvexSet:
     owners: tuple[tuple[int, ...], ...]
     n_near_ties: int = 0
 
+    def take(self, rows: NDArray[np.int64]) -> ConvexSet:
+        """What some of the halfspaces enclose."""
+        owners = tuple(self.owners[row] for row in rows)
+        return ConvexSet(self.normals[rows], self.slack[rows], self.noise[rows], owners, self.n_near_ties)
+
     def around(self, centre: NDArray[np.float64], size: float) -> ConvexSet:
         """The same polytope with `centre` as its origin and `size` as its unit."""
         return replace(self, slack=(self.slack - self.normals @ centre) / size, noise=self.noise / size)
@@ -113,41 +118,54 @@ def facets_by_vertices(polytope: ConvexSet, inside: NDArray[np.float64] | None =
         inside: (d,) a point strictly inside; the origin if `None`.
     """
     d = polytope.normals.shape[1]
-    centre = np.zeros(d) if inside is None else inside
     if d == 1:
         return _ends(polytope)
-    for _ in range(2):  # from a place near the boundary the dual is badly scaled, from among the vertices it is not
+    centre = np.zeros(d) if inside is None else inside
+    for allowed in (TOLERANCE / 100, TOLERANCE):  # once more from among the vertices, where the dual is well scaled
         found = _vertices(polytope, centre)
         if found is None:
             return None
         vertices, rows = found
         centre = vertices.mean(axis=0)
-        if (polytope.slack <= polytope.normals @ centre).any():
-            return None
-    size = np.abs(vertices - centre).max()
-    above = polytope.slack - vertices @ polytope.normals.T
-    if above.min() < -TOLERANCE * size:
-        return None
-    on = above[:, rows] <= TOLERANCE * size
-    real = on.sum(axis=0) >= d
-    rows, on = rows[real], on[:, real]
-    points = (on.T @ vertices) / on.sum(axis=0)[:, None]
-    clearance = _clearance(polytope, rows, points)
-    thin = clearance <= TOLERANCE * size
-    return Facets(rows[~thin], points[~thin], clearance[~thin], vertices, int((~real).sum() + thin.sum()))
+        size = float(np.abs(vertices - centre).max())
+        above = polytope.slack - vertices @ polytope.normals.T
+        if above.min() >= -allowed * size:
+            return _facets_at(polytope, vertices, rows, above[:, rows] <= TOLERANCE * size, size)
+    return None
+
+
+def _facets_at(
+    polytope: ConvexSet,
+    vertices: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    on: NDArray[np.bool_],
+    size: float,
+) -> Facets:
+    """Facets with the mean of their vertices; `on` (n_vertices, n_rows) tells which vertex lies on which hyperplane."""
+    n_on = on.sum(axis=0)
+    real = n_on >= vertices.shape[1]
+    kept = rows[real]
+    points = (on[:, real].T @ vertices) / n_on[real, None]
+    clearance = _clearance(polytope, kept, points)
+    wide = clearance > TOLERANCE * size
+    return Facets(kept[wide], points[wide], clearance[wide], vertices, len(rows) - int(wide.sum()))
 
 
 def _vertices(polytope: ConvexSet, inside: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
-    from scipy.spatial import HalfspaceIntersection, QhullError
+    """Vertices, with repetitions where more than d hyperplanes meet, and the halfspaces that have any."""
+    from scipy.spatial import ConvexHull, QhullError
 
+    slack = polytope.slack - polytope.normals @ inside
+    if slack.min() <= 0:
+        return None
     try:
-        found = HalfspaceIntersection(np.column_stack([polytope.normals, -polytope.slack]), inside)
+        hull = ConvexHull(polytope.normals / slack[:, None])
     except QhullError:
         return None
-    vertices: NDArray[np.float64] = found.intersections
-    if not np.isfinite(vertices).all():
+    outward, offset = hull.equations[:, :-1], hull.equations[:, -1]
+    if (offset >= 0).any():  # the dual does not enclose the origin: the polytope is unbounded, or nearly so
         return None
-    return vertices, np.sort(found.dual_vertices).astype(np.int64)
+    return inside - outward / offset[:, None], np.sort(hull.vertices).astype(np.int64)
 
 
 def _ends(polytope: ConvexSet) -> Facets | None:

@@ -21,6 +21,7 @@ from actscope.regions.boxes import Box, box_bounds
 from actscope.regions.cells import BoxedBoundaries, CellReader
 from actscope.regions.facets import MOST_DIMENSIONS, TOLERANCE, ConvexSet, Facets, facets_by_rays, facets_by_vertices
 from actscope.regions.linear_programs import LinearProgram, maximize
+from actscope.regions.linearization import Linearizer
 from actscope.regions.points import as_points
 from actscope.regions.program import Program
 from actscope.regions.stepping import cross, polytope_of
@@ -78,7 +79,7 @@ class Polytope:
         facet_points: (n_facets, n_inputs) float64: a point in the relative interior of each facet.
         centre: (n_inputs,) float64: the centre of a largest ball inside (a Chebyshev centre). Where balls of every radius
         fit, it is the
-            deepest point within a cube around x whose half width is the distance to the farthest hyperplane.
+            deepest point not much farther from x than the farthest hyperplane is.
         radius: of that ball; infinite where balls of every radius fit.
         packed: (n_bytes,) uint8: the pattern, as a row of `Codes.packed`; sites: what its bytes mean.
         tolerance: lengths within this share of the polytope's size count as zero.
@@ -98,6 +99,7 @@ class Polytope:
     tolerance: float
     n_near_ties: int
     _clearance: NDArray[np.float64] = field(compare=False)
+    _basis: NDArray[np.float64] = field(compare=False)
     _program: Program = field(compare=False)
 
     @property
@@ -163,12 +165,18 @@ class Polytope:
         """
         inner = np.array([self.owners[row][0].name != "box" for row in self.facets], dtype=bool)
         rows = self.facets[inner]
+        if not len(rows):
+            return Neighbours(rows, self.x[None][:0], self.codes[:0], rows)
         size = self._size
-        reader = CellReader(self._program, origin=self.centre, unit=np.full(self.n_inputs, size))
-        own = reader.read(np.zeros((1, self.n_inputs)))
-        places = (self.facet_points[inner] - self.centre) / size
+        reader = CellReader(self._program, origin=self.centre, axes=size * self._basis)
+        own = reader.read(np.zeros((1, len(self._basis))))
+        places = (self.facet_points[inner] - self.centre) @ self._basis.T / size
         found = cross(
-            reader, places, self.A[rows], self._clearance[inner] / size, np.repeat(own.keys, len(rows), axis=0)
+            reader,
+            places,
+            self.A[rows] @ self._basis.T,
+            self._clearance[inner] / size,
+            np.repeat(own.keys, len(rows), axis=0),
         )
         good = np.flatnonzero(found.adjacent)
         return Neighbours(
@@ -302,12 +310,12 @@ def polytope(
         if not ((bounds[0] < flat) & (flat < bounds[1])).all():
             raise ValueError("x must lie strictly inside the box")
     names = BoxedBoundaries(program, bounds)
-    reader = CellReader(program, origin=flat, unit=np.full(len(flat), unit))
-    cells = reader.read(np.zeros((1, len(flat))))
+    axes = np.eye(len(flat)) if box is not None else Linearizer(program).basis().flatten(1).cpu().numpy()
+    cells = CellReader(program, origin=flat, axes=unit * axes).read(np.zeros((1, len(axes))))
     cell = polytope_of(
         cells,
         0,
-        np.zeros(len(flat)),
+        np.zeros(len(axes)),
         first_face=len(names.names),
         box=None if bounds is None else (bounds - flat) / unit,
     )
@@ -317,14 +325,16 @@ def polytope(
     if not size > TOLERANCE * float(cell.slack.max(initial=0.0)):
         raise ValueError("x lies where hyperplanes meet, and the cell it belongs to has no interior: move x a little")
     found = facets_by_rays(reduced.around(centre, size)) if len(cell.slack) else _no_facets(basis.shape[1])
-    middle = flat + unit * (basis @ centre)
+    span = basis.T @ axes
+    middle = flat + unit * (centre @ span)
+    normals = cell.normals @ axes
     return Polytope(
         x=point[0],
-        A=cell.normals,
-        b=cell.normals @ flat + unit * cell.slack,
+        A=normals,
+        b=normals @ flat + unit * cell.slack,
         owners=tuple(tuple(names[number] for number in numbers) for numbers in cell.owners),
         facets=found.rows,
-        facet_points=middle + unit * size * (found.points @ basis.T),
+        facet_points=middle + unit * size * (found.points @ span),
         centre=middle,
         radius=radius * unit,
         packed=cells.packed[0],
@@ -332,6 +342,7 @@ def polytope(
         tolerance=TOLERANCE,
         n_near_ties=cells.n_near_ties + cell.n_near_ties + found.n_near_ties,
         _clearance=found.clearance * unit * size,
+        _basis=axes,
         _program=program,
     )
 

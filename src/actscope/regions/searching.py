@@ -30,9 +30,13 @@ _THIN = 100 * TOLERANCE
 
 @dataclass(frozen=True)
 class Found:
-    """Cells of a box, in coordinates u in which the box is [-1, 1]^d; attributes as in `BoxRegions`."""
+    """Cells of a box, in coordinates u in which the box is [-1, 1]^d; attributes as in `BoxRegions`.
+
+    `insides` are the points of the cells that are deepest in u; values are those there.
+    """
 
     packed: NDArray[np.uint8]
+    insides: NDArray[np.float64]
     centres: NDArray[np.float64]
     radii: NDArray[np.float64]
     volumes: NDArray[np.float64]
@@ -78,7 +82,7 @@ class _Run:
         self, program: Program, bounds: NDArray[np.float64], *, most: int | None, volumes: bool, n_jobs: int
     ) -> None:
         self._half = (bounds[1] - bounds[0]) / 2
-        self._reader = CellReader(program, origin=bounds.mean(axis=0), unit=self._half)
+        self._reader = CellReader(program, origin=bounds.mean(axis=0), axes=np.diag(self._half))
         self._names = BoxedBoundaries(program, bounds)
         self._first_face = len(self._names.names)
         d = bounds.shape[1]
@@ -129,6 +133,7 @@ class _Run:
         sides = []
         for number, polytope, found in zip(wave, polytopes, self._enclose(polytopes), strict=True):
             self._enclosed[number] = found
+            self._n_near_ties += found.n_near_ties
             if found.depth <= TOLERANCE:
                 self._n_near_ties += 1
                 continue
@@ -177,20 +182,21 @@ class _Run:
         owners = [self._owners.get(pair) or self._owners[pair[1], pair[0]] for pair in pairs]
         all_found = [found for i in counted if (found := self._enclosed[i]) is not None]
         points = np.stack([self._points[i] for i in counted])
-        centres = points + np.stack([found.centre for found in all_found])
+        insides = points + np.stack([found.inside for found in all_found])
         cells = [self._cells[i] for i in counted]
         values = gradients = None
         if cells[0][0].outputs is not None and cells[0][0].gradients is not None:
             slopes = np.stack([part.gradients[i] for part, i in cells if part.gradients is not None])
             values = np.stack([part.outputs[i] for part, i in cells if part.outputs is not None])
-            values = values + np.einsum("ndo,nd->no", slopes, centres - points)
+            values = values + np.einsum("ndo,nd->no", slopes, insides - points)
             gradients = slopes.transpose(0, 2, 1)
         corners = [
             point + found.corners for point, found in zip(points, all_found, strict=True) if found.corners is not None
         ]
         return Found(
             packed=np.stack([part.packed[i] for part, i in cells]),
-            centres=centres,
+            insides=insides,
+            centres=points + np.stack([found.centre for found in all_found]),
             radii=self._half.min() * np.array([found.radius for found in all_found]),
             volumes=np.array([found.volume for found in all_found]),
             unit_volume=float(np.prod(self._half)),

@@ -47,10 +47,11 @@ def cross(
     """Step across facets, each from a point inside it, along its normal, as far as the cell right behind it reaches.
 
     Args:
-        facet_points, normals: (n, d); clearance: (n,), as in `Facets`.
+        facet_points, normals: (n, d); clearance: (n,), as in `Facets`, in coordinates in which cells are no larger than about 1.
         keys: (n, n_key_bytes), of the cells that the facets belong to.
     """
-    steps = np.minimum(np.maximum(_FIRST * clearance, _CLEAR), clearance / 2)
+    room = np.minimum(clearance, 1.0)
+    steps = np.minimum(np.maximum(_FIRST * room, _CLEAR), room / 2)
     points = facet_points + steps[:, None] * normals
     cells = reader.read(points)
     adjacent = _adjacent(cells, normals, steps, keys)
