@@ -16,7 +16,7 @@ from actscope.regions.linearization import Linearizer
 def jacobians(model: nn.Module, points: Tensor) -> Tensor:
     """(n, n_outputs, n_in) by reverse mode through the model itself."""
     inputs = points.clone().requires_grad_()
-    output = tensor_of(model.double()(inputs)).flatten(1)
+    output = tensor_of(model.double()(inputs.clone())).flatten(1)
     try:
         rows = [torch.autograd.grad(column.sum(), inputs, retain_graph=True)[0] for column in output.T]
     except RuntimeError:  # the model writes in place over what its own backward pass needs
@@ -28,7 +28,7 @@ def points_for(shape: tuple[int, ...], seed: int, n: int = 3) -> Tensor:
     return torch.randn((n, *shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_derivatives_of_the_output_are_the_models_own(seed: int) -> None:
     model, shape = random_model(seed)
@@ -43,7 +43,7 @@ def test_derivatives_of_the_output_are_the_models_own(seed: int) -> None:
     torch.testing.assert_close(linearization.output, tensor_of(model.double()(points)).flatten(1).detach())
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_values_change_along_a_direction_by_their_derivatives(seed: int) -> None:
     model, shape = random_model(seed)
@@ -60,7 +60,7 @@ def test_values_change_along_a_direction_by_their_derivatives(seed: int) -> None
         assert torch.isfinite(dz).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_directions_orthogonal_to_the_basis_change_nothing(seed: int) -> None:
     model, shape = random_model(seed)

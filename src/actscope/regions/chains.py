@@ -53,10 +53,12 @@ class Chain:
     activations: list[Call] = field(default_factory=list)
     pooled: float = 1.0
 
+    @torch.no_grad()
     def norms(self) -> list[float]:
         """The spectral norm of each affine map."""
         return [self._norm(calls) for calls in self.links if calls]
 
+    @torch.no_grad()
     def steepest(self, position: int, breakpoints: tuple[float, ...]) -> NDArray[np.float64]:
         """(k + 1, 1) or (k + 1, n_neurons): the largest |slope| of one activation on each interval between k breakpoints."""
         call = self.activations[position]
@@ -159,9 +161,15 @@ def read_chain(model: nn.Module, example: Tensor, *, activations: Activations | 
     inputs = two_batches(model, example, example.device)[0]
     chain = Chain(record(model, inputs, activations=activations))
     current, n = 0, len(inputs)
+    places: set[int] = set()  # where a pooling found its values, in whole numbers
     for call in chain.recording.calls:
-        sources = [register for register in call.refs() if register in chain.varying]
         kind = dependence(call.name)
+        if set(call.refs()) & places:
+            if not set(call.refs()) <= places:
+                raise NotAChainError(f"{call.here} takes values from places that depend on the input")
+            places.update(call.outputs)
+            continue
+        sources = [register for register in call.refs() if register in chain.varying]
         if not sources or kind is Dependence.SHAPE:
             continue
         if set(sources) != {current} or call.rewritten:
@@ -169,7 +177,9 @@ def read_chain(model: nn.Module, example: Tensor, *, activations: Activations | 
                 f"{call.here} takes a value from further back, or joins two: the product bound is for chains of layers, without branches"
             )
         _take(chain, call, kind, sources)
-        chain.varying.update(call.outputs)
+        whole = [register for register in call.outputs if not chain.recording.tensors[register].is_floating_point()]
+        places.update(whole)
+        chain.varying.update(set(call.outputs) - set(whole))
         current = call.outputs[0] if call.outputs else current
         if chain.recording.tensors[current].shape[:1] != (n,):
             raise NotAChainError(f"{call.here} moves the examples away from the first axis")
@@ -225,5 +235,6 @@ def _steepest(function: Callable[[Tensor], Tensor], low: float, high: float) -> 
             (slopes,) = torch.autograd.grad(function(grid).sum(), grid)
         i = int(slopes.abs().argmax())
         most = max(most, float(slopes[i].abs()))
-        start, stop = float(grid[max(i - 1, 0)]), float(grid[min(i + 1, len(grid) - 1)])
+        near = grid.detach()[max(i - 1, 0) : i + 2]
+        start, stop = float(near[0]), float(near[-1])
     return most

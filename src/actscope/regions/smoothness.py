@@ -227,7 +227,7 @@ class _Network:
         for rows in chunks(len(points), width, self.batch_size):
             with torch.enable_grad(), evaluating(self.model):
                 inputs = points[rows].clone().requires_grad_()
-                output = _tensor_of(self.model(inputs)).flatten(1)
+                output = _tensor_of(self.model(inputs.clone())).flatten(1)  # which it may write into
                 columns = [
                     torch.autograd.grad(column.sum(), inputs, retain_graph=True, allow_unused=True)[0]
                     for column in output.T
