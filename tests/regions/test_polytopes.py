@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from actscope import encode
 from actscope.regions import NotPiecewiseLinearError, read_program
-from actscope.regions.facets import facets_by_rays, facets_by_vertices, merged
+from actscope.regions.convexsets import merged
+from actscope.regions.facets import facets_by_vertices
 from actscope.regions.polytopes import polytope
+from actscope.regions.rays import facets_by_rays
 from actscope.training import MLP
 
 

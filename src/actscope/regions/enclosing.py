@@ -8,15 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actscope.regions.facets import (
-    MOST_DIMENSIONS,
-    TOLERANCE,
-    ConvexSet,
-    Facets,
-    ball_in_each,
-    facets_by_rays,
-    facets_by_vertices,
-)
+from actscope.regions.balls import ball_in_each
+from actscope.regions.convexsets import TOLERANCE, ConvexSet
+from actscope.regions.facets import MOST_DIMENSIONS, Facets, facets_by_vertices
+from actscope.regions.rays import facets_by_rays
 
 __all__ = ["Enclosed", "enclosed"]
 

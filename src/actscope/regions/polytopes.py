@@ -16,31 +16,21 @@ from actscope.codes.selection import Layers
 from actscope.codes.site import Site
 from actscope.codes.table import Codes
 from actscope.regions.analysis import read_program
+from actscope.regions.balls import largest_ball
 from actscope.regions.boundaries import Boundary
 from actscope.regions.boxes import Box, box_bounds
 from actscope.regions.cells import BoxedBoundaries, CellReader
-from actscope.regions.facets import MOST_DIMENSIONS, TOLERANCE, ConvexSet, Facets, facets_by_rays, facets_by_vertices
+from actscope.regions.chords import Chord, longest_chord, row_space
+from actscope.regions.convexsets import TOLERANCE, ConvexSet
+from actscope.regions.facets import MOST_DIMENSIONS, Facets, facets_by_vertices
 from actscope.regions.linear_programs import LinearProgram, maximize
 from actscope.regions.linearization import Linearizer
 from actscope.regions.points import as_points
 from actscope.regions.program import Program
+from actscope.regions.rays import facets_by_rays
 from actscope.regions.stepping import cross, polytope_of
 
 __all__ = ["Chord", "Neighbours", "Polytope", "polytope"]
-
-
-@dataclass(frozen=True)
-class Chord:
-    """A longest segment inside a polytope parallel to some direction.
-
-    Attributes:
-        length: may be infinite.
-        start, end: (n_inputs,) its ends; `None` where it is infinite.
-    """
-
-    length: float
-    start: NDArray[np.float64] | None
-    end: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
@@ -139,19 +129,12 @@ class Polytope:
         if len(v) != self.n_inputs or not v.any():
             raise ValueError(f"direction must have {self.n_inputs} coordinates, not all zero; got {v.tolist()}")
         v = v / np.linalg.norm(v)
-        size = self._size
-        normals = self.A[self.facets]
+        size, normals = self._size, self.A[self.facets]
         slack = (self.b[self.facets] - normals @ self.centre) / size
-        basis = _row_space(normals)
-        reduced, along = normals @ basis, normals @ v
-        n = basis.shape[1]
-        objective = np.append(np.zeros(n), 1.0)
-        both = np.block([[reduced, np.zeros((len(normals), 1))], [reduced, along[:, None]]])
-        forever = LinearProgram(objective, np.vstack([both, objective]), np.append(np.zeros(2 * len(normals)), 1.0))
-        if not np.abs(along).max(initial=0.0) > TOLERANCE or maximize([forever])[0][0] > 0.5:
-            return Chord(np.inf, None, None)
-        length, place = maximize([LinearProgram(objective, both, np.append(slack, slack))])[0]
-        start = self.centre + size * (basis @ place[:n])
+        length, start = longest_chord(normals, slack, v)
+        if start is None:
+            return Chord(length, None, None)
+        start = self.centre + size * start
         return Chord(size * length, start, start + size * length * v)
 
     def neighbours(self) -> Neighbours:
@@ -319,9 +302,9 @@ def polytope(
         first_face=len(names.names),
         box=None if bounds is None else (bounds - flat) / unit,
     )
-    basis = _row_space(cell.normals)
+    basis = row_space(cell.normals)
     reduced = ConvexSet(cell.normals @ basis, cell.slack, cell.noise, cell.owners)
-    centre, radius, size = _ball(reduced, bounded=box is not None)
+    centre, radius, size = largest_ball(reduced, bounded=box is not None)
     if not size > TOLERANCE * float(cell.slack.max(initial=0.0)):
         raise ValueError("x lies where hyperplanes meet, and the cell it belongs to has no interior: move x a little")
     found = facets_by_rays(reduced.around(centre, size)) if len(cell.slack) else _no_facets(basis.shape[1])
@@ -347,32 +330,8 @@ def polytope(
     )
 
 
-def _ball(cell: ConvexSet, *, bounded: bool) -> tuple[NDArray[np.float64], float, float]:
-    """Centre and radius of a largest ball around a point inside, and the distance of the nearest hyperplane from the centre."""
-    m, n = cell.normals.shape
-    if m == 0:
-        return np.zeros(n), np.inf, 1.0
-    objective = np.append(np.zeros(n), 1.0)
-    matrix = np.column_stack([cell.normals, np.ones(m)])
-    infinite = False
-    if not bounded:
-        everywhere = LinearProgram(objective, np.vstack([matrix, objective]), np.append(np.zeros(m), 1.0))
-        infinite = maximize([everywhere])[0][0] > 0.5
-    scale = float(cell.slack.max()) or 1.0
-    bounds = cell.slack
-    if infinite:
-        sides = np.column_stack([np.concatenate([np.eye(n), -np.eye(n)]), np.zeros(2 * n)])
-        matrix, bounds = np.vstack([matrix, sides]), np.append(cell.slack, np.full(2 * n, scale))
-    centre, unit = np.zeros(n), scale
-    for _ in range(3):  # again in coordinates of the ball's own size, where the solver's tolerance is small beside it
-        shifted = (bounds - matrix[:, :n] @ centre) / unit
-        radius, place = maximize([LinearProgram(objective, matrix, shifted)])[0]
-        centre = centre + unit * place[:n]
-        if radius > 1e-3 or radius <= TOLERANCE:
-            break
-        unit *= radius
-    nearest = float((cell.slack - cell.normals @ centre).min())
-    return centre, np.inf if infinite else unit * radius, nearest
+def _no_facets(n: int) -> Facets:
+    return Facets(np.zeros(0, np.int64), np.zeros((0, n)), np.zeros(0), None, 0)
 
 
 def _cone(
@@ -380,17 +339,3 @@ def _cone(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Directions in which a polytope goes on for ever, no longer than 1 along an objective."""
     return np.vstack([normals, objective]), np.append(np.zeros(len(normals)), 1.0)
-
-
-def _row_space(normals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n_inputs, rank) an orthonormal basis of what the normals span; the identity where that is everything."""
-    m, n = normals.shape
-    if m == 0:
-        return np.zeros((n, 0))
-    _, values, rows = np.linalg.svd(normals, full_matrices=False)
-    rank = int((values > 1e-12 * values[0]).sum())
-    return np.eye(n) if rank == n else rows[:rank].T
-
-
-def _no_facets(n: int) -> Facets:
-    return Facets(np.zeros(0, np.int64), np.zeros((0, n)), np.zeros(0), None, 0)

@@ -1,0 +1,137 @@
+"""Which halfspaces bound a polytope, in any number of dimensions: rays first, linear programs for the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actscope.regions.convexsets import TOLERANCE, ConvexSet
+from actscope.regions.facets import Facets, clearance_of
+from actscope.regions.linear_programs import LinearProgram, maximize
+
+__all__ = ["facets_by_rays"]
+
+_WELL_INSIDE = 1e-3
+"""A point of a facet is good if it is this far from all other halfspaces, the polytope's radius being 1."""
+
+
+def facets_by_rays(polytope: ConvexSet, *, rays: bool = True, seed: int = 0) -> Facets:
+    """The facets of any polytope around the origin: the first hyperplane that a ray meets is one; linear programs settle the rest.
+
+    A halfspace that no ray meets first is redundant if it holds wherever the facets known so far do; where it does not, the ray to that
+    place meets a new facet first (Clarkson 1994). So the programs have as many constraints as there are facets.
+
+    Args:
+        polytope: with the origin well inside, its inner radius being about 1.
+        rays: whether rays are shot before the first linear program.
+        seed: of the rays' directions.
+    """
+    search = _Search(polytope, seed)
+    if rays:
+        search.shoot()
+    search.settle()
+    rows = np.array(sorted(search.hits), dtype=np.int64)
+    points = np.array([search.hits[int(row)] for row in rows]).reshape(len(rows), polytope.normals.shape[1])
+    clearance = clearance_of(polytope, rows, points)
+    near = np.flatnonzero(clearance < _WELL_INSIDE)
+    if len(near):
+        points[near] = _interior_points(polytope, rows, near)
+        clearance = clearance_of(polytope, rows, points)
+    return Facets(rows, points, clearance, None, search.n_near_ties)
+
+
+class _Search:
+    """Facets found so far, each with a point on it, and the halfspaces about which nothing is known yet."""
+
+    def __init__(self, polytope: ConvexSet, seed: int) -> None:
+        self._polytope = polytope
+        self._dual = polytope.normals / polytope.slack[:, None]
+        self._generator = np.random.default_rng(seed)
+        self._redundant: set[int] = set()
+        self.hits: dict[int, NDArray[np.float64]] = {}
+        self._room: dict[int, float] = {}
+        self.n_near_ties = 0
+
+    def shoot(self) -> None:
+        """Rays along the normals, and along those directions in which each hyperplane sticks out most, and near them."""
+        m = len(self._dual)
+        inverse = np.linalg.pinv(self._dual)
+        spread = self._generator.standard_normal((m, min(4 * m, 512)))
+        self._meet(np.concatenate([self._polytope.normals, inverse.T, (inverse @ spread).T]))
+
+    def _meet(self, directions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Keep the facets that rays from the origin meet first and alone; which rays met one."""
+        speed = self._dual @ directions.T
+        first = speed.argmax(axis=0)
+        columns = np.arange(len(directions))
+        fastest = speed[first, columns]
+        speed[first, columns] = -np.inf
+        second = speed.max(axis=0, initial=-np.inf)
+        alone: NDArray[np.bool_] = (fastest > 0) & (second < fastest * (1 - TOLERANCE))
+        for column in np.flatnonzero(alone):
+            row, place = int(first[column]), directions[column] / fastest[column]
+            room = float(1 - second[column] / fastest[column])
+            if room > self._room.get(row, 0.0):
+                self.hits[row], self._room[row] = place, room
+        return alone
+
+    def settle(self) -> None:
+        """Decide about every halfspace that no ray met first."""
+        while rest := [row for row in range(len(self._dual)) if row not in self.hits and row not in self._redundant]:
+            known = sorted(self.hits)
+            optima = maximize([self._program(row, known, cap=2.0) for row in rest])
+            for row, (value, place) in zip(rest, optima, strict=True):
+                if value <= 1 + TOLERANCE:
+                    self._redundant.add(row)
+                    self.n_near_ties += int(value > 1 - TOLERANCE)
+                elif (
+                    row not in self.hits
+                    and not self._meet(place[None])[0]
+                    and not self._meet(self._around(place)).any()
+                ):
+                    self._decide(row)
+
+    def _program(self, row: int, others: Sequence[int], *, cap: float) -> LinearProgram:
+        matrix = self._dual[[*others, row]]
+        return LinearProgram(self._dual[row], matrix, np.append(np.ones(len(others)), cap))
+
+    def _around(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
+        nudges = self._generator.standard_normal((16, len(place)))
+        nudges *= 1e-6 * np.linalg.norm(place) / math.sqrt(len(place))
+        return place + nudges
+
+    def _decide(self, row: int) -> None:
+        """One program over all other halfspaces, where no ray tells."""
+        others = [other for other in range(len(self._dual)) if other != row and other not in self._redundant]
+        value, place = maximize([self._program(row, others, cap=2.0)])[0]
+        if value <= 1 + TOLERANCE:
+            self._redundant.add(row)
+            self.n_near_ties += int(value > 1 - TOLERANCE)
+        else:
+            self.hits[row] = place / value  # on the hyperplane, where no other halfspace is as near to the origin
+            self._room[row] = 0.0
+
+
+def _interior_points(polytope: ConvexSet, rows: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(len(which), d) the centre of the largest ball (of radius 1 at most) within some of the facets."""
+    normals, slack = polytope.normals[rows], polytope.slack[rows]
+    programs = []
+    d = normals.shape[1]
+    objective = np.append(np.zeros(d), 1.0)
+    for facet in which:
+        others = np.delete(np.arange(len(rows)), facet)
+        across = normals[others] - np.outer(normals[others] @ normals[facet], normals[facet])
+        matrix = np.column_stack([normals[others], np.linalg.norm(across, axis=1)])
+        programs.append(
+            LinearProgram(
+                objective,
+                np.vstack([matrix, objective]),
+                np.append(slack[others], 1.0),
+                equal=np.append(normals[facet], 0.0)[None],
+                values=slack[facet : facet + 1],
+            )
+        )
+    return np.array([place[:d] for _, place in maximize(programs)]).reshape(len(which), d)
