@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -21,7 +22,7 @@ from actscope.progress import progress_bar
 from actscope.regions.analysis import read_program
 from actscope.regions.lines import count_on_rays
 from actscope.regions.partitioning import Partitioner, Polygons
-from actscope.regions.program import Program
+from actscope.regions.program import NotPiecewiseLinearError, Program
 from actscope.regions.sections import Plane
 from actscope.regions.tiling import areas_and_centres, components, merged_outlines, shared_edges
 from actscope.regions.verifying import verify_cells, verify_total
@@ -123,10 +124,11 @@ class PlaneRegions:
             window: where unbounded cells are cut off; `None` takes the window that was looked at, or for a whole
             plane one that shows all corners.
         """
-        from actscope.regions.clipping import clipped
+        from actscope.regions.clipping import clipped_polygons
 
         bounds = window or self.window or self.corner_window
-        return [clipped(self.polygon(i), bounds) for i in range(len(self))]
+        points, offsets = clipped_polygons(self.places, self.corners, self.offsets, bounds)
+        return np.split(points, offsets[1:-1])
 
     @property
     def corner_window(self) -> tuple[float, float, float, float]:
@@ -162,26 +164,73 @@ class PlaneRegions:
         colour: Literal["region", "linear_region", "norm", "class"] = "region",
         window: Window = None,
         boundary: bool = False,
+        names: Sequence[str] = (),
+        class_names: Sequence[str] = (),
     ) -> Axes:
         """The cells in the plane, with the examples that span it.
 
         Args:
             ax: where to draw; a new figure if `None`.
-            colour: by what: neighbouring regions told apart; the largest singular value of the local map within the
-            plane; the class predicted at
-                the centre.
-            window: what to show; `None` shows all that was looked at.
+            colour: by what: neighbouring activation regions, or linear regions, told apart; the largest singular value of the
+                local map within the plane; the class predicted at a cell's centre (of one output, whether it is positive).
+            window: what to show; `None` shows all that was looked at, or of a whole plane where most corners are.
             boundary: whether the decision boundary is drawn on top.
+            names: what to write beside the examples.
+            class_names: what to write in the legend of classes.
+
+        Raises:
+            NotPiecewiseLinearError: if the colour or the boundary needs an output that is piecewise linear, and it is not.
+            ValueError: if the colour is another, or the boundary is wanted of a model with one output.
         """
-        from actscope.figures.planes import draw_plane_regions
+        from actscope.figures import planes as figures
+        from actscope.regions.clipping import clipped_polygons
+        from actscope.regions.deciding import decision_boundary
 
-        return draw_plane_regions(self, ax, colour=colour, window=window, boundary=boundary)
+        if colour not in ("region", "linear_region", "norm", "class"):
+            raise ValueError(f"colour={colour!r}: choose 'region', 'linear_region', 'norm' or 'class'")
+        values, norms, linear = self.values, self.norms, self.linear_region
+        if colour != "region" and (values is None or norms is None or linear is None):
+            raise NotPiecewiseLinearError(f"colour={colour!r} needs an output that is piecewise linear; colour='region' does not")
+        shown = window or self.window or self.corner_window
+        points, offsets = clipped_polygons(self.places, self.corners, self.offsets, shown)
+        examples = self.section.examples
+        at = None if examples is None else self.section.coordinates(examples)
+        segments = decision_boundary(self, shown) if boundary else None
+        if colour == "norm" and norms is not None:
+            return figures.draw_plane_values(
+                points, offsets, norms, label="norm of the local map", window=shown, examples=at, example_names=names,
+                boundary=segments, ax=ax,
+            )  # fmt: skip
+        if colour == "class" and values is not None:
+            classes = values.argmax(axis=1) if values.shape[1] > 1 else (values[:, 0] > 0).astype(np.int64)
+            return figures.draw_plane_classes(
+                points, offsets, classes, groups=self.region, neighbours=self.neighbours, window=shown, class_names=class_names,
+                examples=at, example_names=names, boundary=segments, ax=ax,
+            )  # fmt: skip
+        groups = linear if colour == "linear_region" and linear is not None else self.region
+        return figures.draw_plane_regions(
+            points, offsets, groups, neighbours=self.neighbours, window=shown, examples=at, example_names=names,
+            boundary=segments, ax=ax,
+        )  # fmt: skip
 
-    def plot_adjacency(self, ax: Axes | None = None, *, window: Window = None) -> Axes:
-        """The graph of neighbouring regions over the plane."""
+    def plot_adjacency(self, ax: Axes | None = None, *, window: Window = None, names: Sequence[str] = ()) -> Axes:
+        """The graph of neighbouring cells over the plane; `window` and `names` as for `plot`."""
         from actscope.figures.planes import draw_adjacency
+        from actscope.regions.clipping import clipped_polygons
 
-        return draw_adjacency(self, ax, window=window)
+        shown = window or self.window or self.corner_window
+        points, offsets = clipped_polygons(self.places, self.corners, self.offsets, shown)
+        examples = self.section.examples
+        return draw_adjacency(
+            self.centres,
+            self.neighbours,
+            points=points,
+            offsets=offsets,
+            window=shown,
+            examples=None if examples is None else self.section.coordinates(examples),
+            example_names=names,
+            ax=ax,
+        )
 
     def to_geojson(self, window: Window = None) -> dict[str, Any]:
         """A GeoJSON feature collection: a polygon for each cell in coordinates of the plane, with its region, area and gradient's norm.
