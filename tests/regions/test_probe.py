@@ -152,11 +152,12 @@ def test_a_constant_minus_infinity_is_never_the_largest_for_points_and_direction
 def test_a_constant_beside_the_input_counts_for_nothing_at_infinity() -> None:
     class Floored(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.minimum(torch.maximum(torch.relu(x), torch.full_like(x, 3.0)), torch.tensor(5.0))
+            y = torch.relu(x)
+            return torch.cat([torch.maximum(y, torch.full_like(x, 3.0)), torch.minimum(y, torch.tensor(5.0))], dim=1)
 
     points = torch.tensor([[1.0], [4.0], [9.0], [1.0]], dtype=torch.float64)
-    program = read_program(Floored(), points[:1])
-    assert run(Probe(program, points, weights=np.array([1.0, 1, 1, 0]))).flatten().tolist() == [3, 4, 5, 0]
+    output = run(Probe(read_program(Floored(), points[:1]), points, weights=np.array([1.0, 1, 1, 0])))
+    assert output.tolist() == [[3, 1], [4, 4], [9, 5], [1, 0]]
 
 
 def test_the_points_given_stay_as_they_are() -> None:
@@ -165,6 +166,13 @@ def test_the_points_given_stay_as_they_are() -> None:
     before = points.clone()
     run(Probe(read_program(model, points[:1]), points, weights=np.array([1.0, 0, 1, 0])))
     assert torch.equal(points, before)
+
+
+def test_nothing_is_kept_for_gradients() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    points = random_points((3,), 2).requires_grad_()
+    output = run(Probe(read_program(model, points[:1]), points, weights=np.array([1.0, 0.0])))
+    assert not output.requires_grad
 
 
 def test_z_away_from_a_stop_is_an_error() -> None:

@@ -96,6 +96,7 @@ FINE: dict[str, Callable[..., Any]] = {
     "in place on what was viewed": lambda x, a, b: _views(a(x), lambda h, left, right: (h.relu_(), left - right)[1]),
     "in place, base not read": lambda x, a, b: _views(a(x), lambda h, left, right: left.relu_()),
     "two views of one base": lambda x, a, b: _views(a(x), lambda h, left, right: (left.relu_(), right.mul_(2), h)[2]),
+    "a view written twice": lambda x, a, b: _views(a(x), lambda h, left, right: (left.relu_(), left.mul_(2), h)[2]),
     "a view of a view": lambda x, a, b: _nested_views(a(x)),
     "in place on the input": lambda x, a, b: F.relu(x.add_(1)),
     "+=": lambda x, a, b: _plus_equals(F.relu(a(x)), x),
@@ -116,6 +117,8 @@ FINE: dict[str, Callable[..., Any]] = {
     "constants made on the way": lambda x, a, b: F.relu(a(x)) @ torch.eye(4, dtype=x.dtype) + torch.arange(4),
     "a scale from the shape": lambda x, a, b: F.relu(a(x)) / x.shape[1],
     "where a constant says": lambda x, a, b: torch.where(torch.tensor([True, False, True, False]), F.relu(a(x)), 0.5),
+    "constants of lower precision": lambda x, a, b: _of_lower_precision(F.relu(a(x))),
+    "an interpolation": lambda x, a, b: torch.lerp(F.relu(a(x)), b(x), 0.3),
     "abs": lambda x, a, b: F.relu(a(x)).sub(0.3).abs(),
     "division by constants": lambda x, a, b: F.relu(a(x)) / torch.tensor([1.0, 2.0, 3.0, 4.0]),
     "dropout out of training": lambda x, a, b: F.dropout(F.relu(a(x)), 0.5, training=False),
@@ -148,6 +151,12 @@ def _filled(x: Tensor, y: Tensor) -> Tensor:
     return out
 
 
+def _of_lower_precision(y: Tensor) -> Tensor:
+    """In float32, in which a constant may be made, these numbers are the same as in float64."""
+    halves = torch.ones(len(y), 4, dtype=torch.int64) / 2
+    return y @ torch.eye(4).to(y.dtype) + torch.tensor([0.5, 1.0, 2.0, 4.0]) + halves
+
+
 def _indexed(y: Tensor) -> Tensor:
     y[:, [0, 2]] = 0.25
     return y
@@ -172,6 +181,34 @@ def test_lower_precision_asked_for_on_the_way_is_not_taken() -> None:
         pass
     double = copy.deepcopy(model).double()
     expected = double.layers[1](F.relu(double.layers[0](points)))
+    torch.testing.assert_close(probe.output, expected.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_tensors_and_layers_that_a_model_keeps_out_of_sight_are_in_double_too() -> None:
+    class Hiding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.matrix, self.named, self.steps = (
+                torch.ones(4, 4).triu(),
+                {"shift": torch.arange(4.0)},
+                [nn.Linear(4, 4)],
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.matrix.to_sparse().to_dense() @ F.relu(self.steps[0](x) @ self.matrix + self.named["shift"]).T
+
+    class Shown(Hiding):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).T
+
+    torch.manual_seed(0)
+    model = Shown()
+    points = torch.randn(3, 4, dtype=torch.float64)
+    probe = Probe(read(model), points)
+    while probe.advance() is not None:
+        pass
+    layer, matrix = copy.deepcopy(model.steps[0]).double(), model.matrix.double()
+    expected = F.relu(layer(points) @ matrix + model.named["shift"]) @ matrix.T
     torch.testing.assert_close(probe.output, expected.detach(), rtol=1e-12, atol=1e-12)
 
 
@@ -241,11 +278,22 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "mean over the batch": (lambda x, a, b: F.relu(a(x) - a(x).mean(dim=0)), "'mean'.*mixes the examples"),
     "a flipped batch": (lambda x, a, b: F.relu(a(x).flip(0)), "'flip'.*mixes the examples"),
     "running sums over the batch": (lambda x, a, b: F.relu(a(x).cumsum(0)), "'cumsum'.*mixes the examples"),
+    "positions in the batch, of no effect here": (
+        lambda x, a, b: F.relu(torch.maximum(a(x), torch.arange(len(x))[:, None] - 1e9)),
+        "number of examples|mixes",
+    ),
     "positions in the batch": (
         lambda x, a, b: F.relu(a(x) + torch.arange(len(x))[:, None]),
         "number of examples|mixes",
     ),
     "a batch in pieces": (lambda x, a, b: F.relu(torch.stack(x.unbind(0))), "'unbind'.*batch apart"),
+    "examples inside another axis": (
+        lambda x, a, b: (
+            F.relu(a(x[:, None].expand(-1, 2, -1).transpose(0, 1).reshape(-1, 4))).view(2, -1, 4).sum(dim=0)
+        ),
+        "keep them apart, outside",
+    ),
+    "an interpolation by values": (lambda x, a, b: F.relu(torch.lerp(a(x), b(x), x)), "'lerp'"),
     "out=": (lambda x, a, b: F.relu(torch.add(a(x), x, out=torch.empty(0, dtype=x.dtype))), "'add'.*out="),
 }
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from actscope.regions.recording import Ref, leaves, record
+from actscope.regions.nesting import leaves
+from actscope.regions.recording import Ref, record
 
 
 class Plain(nn.Module):

@@ -11,10 +11,12 @@ from torch import Tensor
 from actscope.regions.program import Layout, NotPiecewiseLinearError, Rows
 from actscope.regions.recording import Call, Recording, Ref
 
-__all__ = ["Alignment", "EscapedValueError"]
+__all__ = ["MIXES", "ROWS", "Alignment", "EscapedValueError"]
 
 ROWS = (2, 3)
 """Points in the first recording and in the second; point 0 of the first is point 1 of the second."""
+
+MIXES = "mixes the examples of a batch, or lays them inside another axis: keep them apart, outside"
 
 
 class EscapedValueError(NotPiecewiseLinearError):
@@ -121,4 +123,8 @@ class Alignment:
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    return a is b or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
+    if a is b:
+        return True
+    if (a.shape, a.dtype, a.layout) != (b.shape, b.dtype, b.layout):
+        return False
+    return torch.equal(a, b) if a.layout == torch.strided else torch.equal(a.to_dense(), b.to_dense())

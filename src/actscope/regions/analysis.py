@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from actscope.codes.breakpoints import Breakpoints, resolve_breakpoints
 from actscope.codes.discovery import Activations, UnseenActivationError, scripted_parts, unwrapped
 from actscope.codes.selection import Layers, choose
 from actscope.codes.site import Site
-from actscope.regions.alignment import Alignment, EscapedValueError
+from actscope.regions.alignment import MIXES, Alignment, EscapedValueError
 from actscope.regions.choices import choice_steps
 from actscope.regions.linearity import activation_of, adds_of_its_own, functional, nonlinearity
+from actscope.regions.nesting import each
 from actscope.regions.operations import Dependence, dependence
 from actscope.regions.program import (
     ActivationStep,
@@ -181,7 +183,9 @@ class _Analysis:
         while isinstance(value, (tuple, list)) and value:
             value = value[0]
         if not isinstance(value, Ref) or value.register not in self._alignment.varying:
-            return None, self._exit or "it returned no tensor that depends on the input"
+            return None, self._exit or (
+                "it returned no tensor that depends on the input, nor a tuple or a mapping that begins with one"
+            )
         if value.register in self._alignment.refusals:
             return None, self._alignment.refusals[value.register]
         layout = self._alignment.layouts[value.register]
@@ -233,7 +237,10 @@ class _Analysis:
         for register in call.outputs:
             self._alignment.place(register)
         if any(register in self._alignment.layouts for register in call.outputs):
-            self._steps.append(self._affine(call, args, kwargs, constant=True))
+            func: Any = functional(call)
+            self._steps.append(
+                AffineStep(partial(_in_double, func), args, kwargs, call.outputs, constant=True, name=call.here)
+            )
 
     def _take_values(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], problem: str | None) -> None:
         alignment = self._alignment
@@ -243,7 +250,7 @@ class _Analysis:
             if reason is None and not self._first.tensors[register].is_floating_point():
                 reason = f"{call.here} gives whole numbers"
             if reason is None and not alignment.place(register):
-                reason = f"{call.here} mixes the examples of a batch"
+                reason = f"{call.here} {MIXES}"
             if reason is not None:  # of several outputs, such as a pooling's indices, one may be refused alone
                 alignment.refuse(register, reason)
         if call.outputs and call.outputs[0] in alignment.layouts:
@@ -278,3 +285,8 @@ class _Analysis:
         dims = call.args[1] if len(call.args) > 1 else range(len(shape))
         dims = [dims] if isinstance(dims, int) else list(dims)
         return [dim % len(shape) for dim in dims if shape[dim] == 1]
+
+
+def _in_double(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Constants in float64, in whatever precision the model makes them."""
+    return each(func(*args, **kwargs), lambda leaf: leaf.double() if torch.is_floating_point(leaf) else leaf)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from actscope.codes.kinds import Activation, reading_of
 from actscope.regions.alignment import Alignment
+from actscope.regions.nesting import leaves
 from actscope.regions.operations import Dependence, dependence
-from actscope.regions.recording import Call, Ref, leaves
+from actscope.regions.recording import Call, Ref
 
 __all__ = ["activation_of", "adds_of_its_own", "functional", "nonlinearity"]
 
@@ -40,6 +41,8 @@ def nonlinearity(call: Call, alignment: Alignment) -> str | None:
     if kind is Dependence.AFFINE_IN_ONE and len(places) != 1:
         return product
     if kind is Dependence.AFFINE_SUM and sum(place > 0 for place in places) > 1:
+        return product
+    if name == "lerp" and places[-1:] == [2]:
         return product
     if kind is Dependence.CHOICE and not _within_points(call, alignment):
         return f"{here} pools along the examples' axis"

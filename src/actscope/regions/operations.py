@@ -38,7 +38,7 @@ _NAMES: Mapping[Dependence, str] = MappingProxyType(
             upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d
             upsample_bicubic2d upsample_trilinear3d tril triu trace rot90 constant_pad_nd rsub
             copy diff fill zero slice_scatter select_scatter index_put index_add index_copy scatter scatter_add
-            native_channel_shuffle _upsample_bilinear2d_aa _upsample_bicubic2d_aa
+            native_channel_shuffle lerp _upsample_bilinear2d_aa _upsample_bicubic2d_aa
         """,
         Dependence.AFFINE_IN_FIRST: """
             native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_no_update

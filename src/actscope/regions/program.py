@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from actscope.codes.discovery import Activations
 from actscope.codes.kinds import Activation
 from actscope.codes.site import Site
-from actscope.regions.recording import Ref, leaves
+from actscope.regions.nesting import leaves
+from actscope.regions.recording import Ref
 
 __all__ = [
     "ActivationStep",

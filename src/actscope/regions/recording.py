@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from actscope.codes.discovery import Activations, Firing, SiteReader
 from actscope.codes.kinds import Activation
 from actscope.codes.restoring import evaluating, random_state_kept
+from actscope.regions.nesting import each, leaves
 
 __all__ = ["Call", "Recording", "Ref", "Seen", "leaves", "record"]
 
@@ -149,19 +150,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         tensors = self.recording.tensors
         for register in self._after_writes:
             tensors[register] = tensors[register].clone()
-        self.recording.output = _each(output, self._reference)
+        self.recording.output = each(output, self._reference)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = _in_double(kwargs or {})
+        kwargs = _asking_for_double(kwargs or {})
         if torch.is_inference_mode_enabled():  # operations come here before PyTorch takes them apart
             with self:
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
         written = _written(func, args, kwargs)
-        known_args, known_kwargs = _each(args, self._reference), _each(kwargs, self._reference)
+        args, kwargs = each((args, kwargs), lambda leaf: self._in_double(leaf, written))
+        known_args, known_kwargs = each(args, self._reference), each(kwargs, self._reference)
         refs = [leaf.register for leaf in leaves((known_args, known_kwargs)) if isinstance(leaf, Ref)]
         spelling = str(func._schema.name).split("::")[-1]
         seen = None
@@ -169,8 +171,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
             seen, self._pending = self._pending, None
         sharing = [pair for tensor in written for pair in self._before_write(tensor)]
         output = func(*args, **kwargs)
-        if spelling == "lift_fresh" and output.dtype in _LOWER:
-            output = output.to(torch.float64)
+        output = each(output, lambda leaf: self._in_double(leaf, written))
         if "empty" in spelling:
             output.zero_()  # what happens to be there would differ from pass to pass
         made = tuple(self._number(leaf) for leaf in leaves(output) if isinstance(leaf, Tensor))
@@ -181,6 +182,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
             Call(func, spelling, known_args, known_kwargs, made, self.where(), seen, bool(written), rewritten)
         )
         return output
+
+    def _in_double(self, leaf: Any, written: Sequence[Tensor]) -> Any:
+        """In float64, what is not in it and is not known yet: constants made on the way, tensors that a model keeps out of sight."""
+        if not isinstance(leaf, Tensor) or leaf.dtype not in _LOWER or id(leaf) in self._current:
+            return leaf
+        return leaf if any(leaf is tensor for tensor in written) else leaf.detach().to(torch.float64)
 
     def _reference(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
@@ -233,7 +240,7 @@ _BEFORE_ACTIVATIONS = frozenset(
 _LOWER = frozenset({torch.float32, torch.float16, torch.bfloat16})
 
 
-def _in_double(kwargs: dict[str, Any]) -> dict[str, Any]:
+def _asking_for_double(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Precision that the model asks for by name would be lost; the pass is in float64 throughout."""
     return {**kwargs, "dtype": torch.float64} if kwargs.get("dtype") in _LOWER else kwargs
 
@@ -280,23 +287,3 @@ def _places(tensor: Tensor) -> Tensor:
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         places = (places[:, None] + stride * torch.arange(size)).flatten()
     return places
-
-
-def leaves(value: Any) -> list[Any]:
-    """What the tuples, lists and mappings of `value` hold, in order."""
-    if isinstance(value, (tuple, list)):
-        return [leaf for part in value for leaf in leaves(part)]
-    if isinstance(value, Mapping):
-        return [leaf for part in value.values() for leaf in leaves(part)]
-    return [value]
-
-
-def _each(value: Any, change: Callable[[Any], Any]) -> Any:
-    """`value` with every leaf of its tuples, lists and mappings changed."""
-    if isinstance(value, tuple):
-        return tuple(_each(part, change) for part in value)
-    if isinstance(value, list):
-        return [_each(part, change) for part in value]
-    if isinstance(value, Mapping):
-        return {key: _each(part, change) for key, part in value.items()}
-    return change(value)

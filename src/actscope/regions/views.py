@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from actscope.regions.alignment import Alignment
+from actscope.regions.alignment import MIXES, Alignment
 from actscope.regions.linearity import functional
 from actscope.regions.program import AffineStep
 from actscope.regions.recording import Call, Ref
@@ -77,7 +77,7 @@ class Views:
         if any(varying):
             alignment.varying.add(new)
         if reason is None and not alignment.place(new):
-            reason = f"{call.here} mixes the examples of a batch"
+            reason = f"{call.here} {MIXES}"
         if reason is not None:
             alignment.refuse(new, reason)
             return None
