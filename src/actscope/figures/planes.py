@@ -26,6 +26,8 @@ _VECTOR_CELLS = 3000
 
 _NAMED_CLASSES = 20
 
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
 _INK = "#16191c"
 _HALO = "#ffffff"
 
@@ -98,7 +100,7 @@ def draw_plane_values(
     shown = value[np.diff(np.asarray(offsets)) > 0]
     low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
     orders = low > 0 and high > 50 * low
-    scale = LogNorm(low, high) if orders else Normalize(0.0 if low < 0.5 * high else low, high if high > low else low + 1.0)
+    scale = LogNorm(low, high) if orders else Normalize(low, high if high > low else low + 1.0)
     ax = _axes(ax, window, bar=True)
     cells = _add_cells(ax, points, offsets, None)
     cells.set_array(value[np.diff(np.asarray(offsets)) > 0])
@@ -140,13 +142,13 @@ def draw_plane_classes(
     pairs = group[np.asarray(neighbours, dtype=np.int64).reshape(-1, 2)]
     shade = neighbour_colours(int(group.max(initial=-1)) + 1, pairs, n_colours=5)[group]
     base = np.array([to_rgb(class_colour(index)) for index in range(int(of.max(initial=0)) + 1)])
-    paleness = np.linspace(0.22, 0.58, 5)[shade][:, None]
+    paleness = np.linspace(0.08, 0.46, 5)[shade][:, None]
     ax = _axes(ax, window)
     _add_cells(ax, points, offsets, (1 - paleness) * base[of] + paleness)
     present = np.unique(of[np.diff(np.asarray(offsets)) > 0])
     if len(present) <= _NAMED_CLASSES:
         named = [class_names[index] if index < len(class_names) else str(index) for index in present]
-        handles = [Patch(facecolor=0.65 * base[index] + 0.35) for index in present]
+        handles = [Patch(facecolor=0.75 * base[index] + 0.25) for index in present]
         ax.legend(
             handles,
             [shortened(name, length=14) for name in named],
@@ -339,12 +341,16 @@ def _draw_boundary(ax: Axes, boundary: ArrayLike, line: str, halo: str) -> None:
 
 
 def _mark(ax: Axes, examples: NDArray[np.float64], names: Sequence[str], window: Window) -> None:
-    labels = list(names) or ["x" + str(i + 1).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for i in range(len(examples))]
-    ax.scatter(*examples.T, s=34, color=_INK, edgecolors=_HALO, linewidths=1.4, zorder=5)
+    labels = list(names) or ["x" + str(i + 1).translate(_SUBSCRIPTS) for i in range(len(examples))]
+    seen = [i for i, (x, y) in enumerate(examples) if window[0] <= x <= window[1] and window[2] <= y <= window[3]]
+    size = max(window[1] - window[0], window[3] - window[2])
+    gaps = np.abs(examples[:, None] - examples[None]).max(axis=2) + np.where(np.eye(len(examples)) > 0, np.inf, 0)
+    crowded = len(examples) > 1 and float(gaps.min()) < 0.06 * size
+    ax.scatter(*examples.T, s=12 if crowded else 34, color=_INK, edgecolors=_HALO, linewidths=0.8 if crowded else 1.4, zorder=5)
+    if crowded:  # names would hide each other, and what lies between the examples
+        return
     middle = ((window[0] + window[1]) / 2, (window[2] + window[3]) / 2)
-    for (x, y), label in zip(examples, labels, strict=True):
-        if not (window[0] <= x <= window[1] and window[2] <= y <= window[3]):
-            continue
+    for (x, y), label in ((examples[i], labels[i]) for i in seen):
         leftwards, downwards = x > middle[0], y > middle[1]
         ax.annotate(
             label,

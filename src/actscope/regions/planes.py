@@ -136,8 +136,9 @@ class PlaneRegions:
         finite = self.places[self.places[:, 2] > 0, :2]
         if self.section.examples is not None:
             finite = np.concatenate([finite, self.section.coordinates(self.section.examples)])
-        low, high = np.quantile(finite, [0.02, 0.98], axis=0) if len(finite) else (np.zeros(2), np.zeros(2))
-        margin = 0.1 * float((high - low).max()) or 1.0
+        # the corners far outside are few and very far: with all of them, everything else would be one dot
+        low, high = np.quantile(finite, [0.1, 0.9], axis=0) if len(finite) else (np.zeros(2), np.zeros(2))
+        margin = 0.25 * float((high - low).max()) or 1.0
         return (float(low[0] - margin), float(high[0] + margin), float(low[1] - margin), float(high[1] + margin))
 
     def cell_of(self, coordinates: Any) -> NDArray[np.int64]:
