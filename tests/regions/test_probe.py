@@ -18,6 +18,11 @@ from actscope.regions.program import ChoiceStep, SiteStep
 SEEDS = range(50)
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 def random_points(shape: tuple[int, ...], n: int, seed: int = 0) -> Tensor:
     return torch.randn((n, *shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 

@@ -21,6 +21,11 @@ from actscope.regions.probe import Probe
 from actscope.regions.program import ChoiceStep, SiteStep
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 class Written(nn.Module):
     """A forward pass written as a function of the input and of linear layers of 4 inputs and outputs."""
 
@@ -342,6 +347,24 @@ def test_a_read_value_spares_the_sites_before_it() -> None:
     assert len(read(Written(looks), layers=[":relu"]).sites) == 1
     with pytest.raises(NotPiecewiseLinearError, match="an if"):
         read(Written(looks))
+
+
+def test_a_read_value_spares_a_site_on_what_another_site_after_it_reads_too() -> None:
+    model = Written(lambda x, a, b: F.relu(x) if F.relu(x).sum().item() >= 0 and F.relu(x).any() else x)
+    assert [site.name for site in read(model, layers=[":relu"]).sites] == [":relu"]
+    with pytest.raises(NotPiecewiseLinearError, match=":relu#2"):
+        read(model, layers=[":relu#2"])
+
+
+def test_a_module_given_as_an_activation_is_a_site_even_if_nothing_is_known_of_its_shape() -> None:
+    class Gate(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.sigmoid(x)
+
+    program = read(nn.Sequential(nn.Linear(4, 4), Gate()), activations={Gate: (0.5,)})
+    assert [(site.name, site.breakpoints) for site in program.sites] == [("1", (0.5,))]
+    with pytest.raises(NotPiecewiseLinearError, match=r"site '3'.*('mul'|'sigmoid')"):
+        read(nn.Sequential(nn.Linear(4, 4), Gate(), nn.Linear(4, 4), nn.ReLU()), activations={Gate: (0.5,)})
 
 
 def test_fused_and_scripted_parts_are_refused() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from actscope.regions.nesting import leaves
 from actscope.regions.recording import Ref, record
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
 
 
 class Plain(nn.Module):
@@ -57,10 +63,10 @@ def test_disjoint_parts_of_one_memory_do_not_disturb_each_other() -> None:
 
 def test_activations_are_seen_with_their_names_and_pre_activations() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.PReLU(), nn.Linear(4, 2), nn.ReLU6(inplace=True)).double()
-    recording = record(model, torch.randn(2, 3, dtype=torch.float64))
+    recording = record(model, torch.randn(8, 3, dtype=torch.float64))
     seen = [call.seen for call in recording.calls if call.seen is not None]
     assert [(each.name, each.activation.kind) for each in seen] == [("1", "prelu"), ("3", "relu6")]
-    assert [tuple(recording.tensors[each.register].shape) for each in seen] == [(2, 4), (2, 2)]
+    assert [tuple(recording.tensors[each.register].shape) for each in seen] == [(8, 4), (8, 2)]
     assert bool((recording.tensors[seen[1].register] < 0).any())
 
 

@@ -94,7 +94,8 @@ class _Analysis:
         self._second = second
         self._alignment = Alignment(first, second)
         self._steps: list[Step] = []
-        self._seen: list[tuple[int, Seen]] = []  # position among the steps, and the activation that fired there
+        # position among the steps, the activation that fired there, and why its pre-activation is out of reach
+        self._seen: list[tuple[int, Seen, str | None]] = []
         self._views = Views(self._alignment)
         self._exit: str | None = None  # why nothing that follows is known to be piecewise linear
 
@@ -116,7 +117,7 @@ class _Analysis:
     def program(self, layers: Layers, breakpoints: Breakpoints) -> Program:
         """The steps with the chosen sites among them."""
         alignment = self._alignment
-        sites = [self._site(seen) for _, seen in self._seen]
+        sites = [self._site(seen) for _, seen, _ in self._seen]
         output, refusal = self._output()
         if not sites:
             raise ValueError(
@@ -129,7 +130,8 @@ class _Analysis:
         ]
         chosen = set(choose(sites, layers))
         for i in sorted(chosen):
-            reason = alignment.refusals.get(self._seen[i][1].register)
+            _, seen, reason = self._seen[i]
+            reason = reason or alignment.refusals.get(seen.register)
             if reason is not None:
                 raise NotPiecewiseLinearError(
                     f"site {sites[i].name!r} is not piecewise linear in the input: {reason}. Choose the sites before it "
@@ -167,11 +169,11 @@ class _Analysis:
     def _with_sites(self, sites: Sequence[Site], chosen: set[int]) -> tuple[Step, ...]:
         steps = list(self._steps)
         for i in reversed(range(len(sites))):
-            place, seen = self._seen[i]
+            place, seen, reason = self._seen[i]
             points = sites[i].breakpoints if i in chosen else ()
             kinks = sites[i].kinks if sites[i].piecewise_linear else ()
             levels = tuple(sorted({*points, *kinks}))
-            if levels and seen.register not in self._alignment.refusals:
+            if levels and reason is None and seen.register not in self._alignment.refusals:
                 steps.insert(place, SiteStep(seen.register, levels, sites[i] if i in chosen else None, sites[i].name))
         return tuple(steps)
 
@@ -207,9 +209,7 @@ class _Analysis:
                 "follows is not known to be piecewise linear"
             )
         if varying and one.seen is not None:
-            self._seen.append((len(self._steps), one.seen))
-            if self._exit is not None:
-                alignment.refuse(one.seen.register, self._exit)
+            self._seen.append((len(self._steps), one.seen, self._exit))
         try:
             args, kwargs, goes_with_points = alignment.arguments(one, other)
         except EscapedValueError as error:

@@ -27,7 +27,7 @@ def nonlinearity(call: Call, alignment: Alignment) -> str | None:
     tensors = [leaf for leaf in leaves((call.args, call.kwargs)) if isinstance(leaf, Ref)]
     places = [i for i, leaf in enumerate(tensors) if leaf.register in alignment.varying]
     product = f"{here} multiplies two values that both depend on the input"
-    if call.written and not call.spelling.endswith("_") and "out" in call.kwargs:
+    if "out" in call.kwargs:
         return f"{here} writes into out=: leave it out"
     if kind is Dependence.OTHER:
         return f"{here} is not piecewise linear, or not known to be"
@@ -91,7 +91,7 @@ def functional(call: Call) -> Callable[..., Any] | None:
         return _same
     if "empty" in call.name:
         return partial(_zeros, call.func)
-    if not (call.written and call.spelling.endswith("_")):
+    if not call.written:
         func: Callable[..., Any] = call.func
         return func
     twin: Callable[..., Any] | None = getattr(

@@ -50,7 +50,7 @@ class Call:
         outputs: the registers of what it returned.
         where: the module's path.
         seen: the activation that it is.
-        written: whether it writes into a tensor that it was given.
+        written: whether it writes into the first tensor that it was given.
         rewritten: for each other tensor that lies in memory it wrote to, the registers before and after.
     """
 
@@ -176,10 +176,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
             output.zero_()  # what happens to be there would differ from pass to pass
         made = tuple(self._number(leaf) for leaf in leaves(output) if isinstance(leaf, Tensor))
         rewritten = tuple((register, self._number(tensor)) for register, tensor in sharing)
+        in_place = any(tensor is args[0] for tensor in written)
         if written:
             self._after_writes += [*made, *(register for _, register in rewritten)]
         self.recording.calls.append(
-            Call(func, spelling, known_args, known_kwargs, made, self.where(), seen, bool(written), rewritten)
+            Call(func, spelling, known_args, known_kwargs, made, self.where(), seen, in_place, rewritten)
         )
         return output
 
