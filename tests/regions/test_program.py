@@ -89,6 +89,22 @@ def test_until_the_last_site_leaves_out_what_follows() -> None:
         short.require_output()
 
 
+def test_what_neither_the_output_nor_a_chosen_site_needs_is_left_out() -> None:
+    def forward(x: Tensor, a: nn.Module, b: nn.Module) -> dict[str, Tensor]:
+        y = F.relu(a(x))
+        largest = F.max_pool1d(y.abs()[:, None], 2)  # of no use
+        return {"hidden": largest, "logits": b(y)}
+
+    program = read(Written(forward))
+    assert [step.name for step in program.steps if isinstance(step, (SiteStep, ChoiceStep))] == [":relu"]
+    assert program.output is not None
+
+    both = Written(lambda x, a, b: {"hidden": F.relu6(b(x)), "logits": F.relu(a(x))})
+    assert [site.kind for site in read(both).sites] == ["relu6", "relu"]
+    stops = [step.name for step in read(both, layers=[":relu"]).steps if isinstance(step, SiteStep)]
+    assert stops == [":relu"]
+
+
 def test_a_program_is_handed_back_and_takes_no_options() -> None:
     program = read(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
     assert read_program(program, torch.ones(1, 4)) is program
@@ -124,6 +140,7 @@ FINE: dict[str, Callable[..., Any]] = {
     "where a constant says": lambda x, a, b: torch.where(torch.tensor([True, False, True, False]), F.relu(a(x)), 0.5),
     "constants of lower precision": lambda x, a, b: _of_lower_precision(F.relu(a(x))),
     "an interpolation": lambda x, a, b: torch.lerp(F.relu(a(x)), b(x), 0.3),
+    "a check of the values": lambda x, a, b: _checked(F.relu(a(x))),
     "abs": lambda x, a, b: F.relu(a(x)).sub(0.3).abs(),
     "division by constants": lambda x, a, b: F.relu(a(x)) / torch.tensor([1.0, 2.0, 3.0, 4.0]),
     "dropout out of training": lambda x, a, b: F.dropout(F.relu(a(x)), 0.5, training=False),
@@ -154,6 +171,12 @@ def _filled(x: Tensor, y: Tensor) -> Tensor:
     out[:, 0] = x[:, 0]
     out[:, 5] = 3.0
     return out
+
+
+def _checked(y: Tensor) -> Tensor:
+    if torch.isnan(y).any() or torch.isinf(y).any() or not torch.isfinite(y).all():
+        raise ValueError("not finite")
+    return F.relu(y - 0.5)
 
 
 def _of_lower_precision(y: Tensor) -> Tensor:

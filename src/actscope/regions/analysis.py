@@ -16,7 +16,7 @@ from actscope.codes.selection import Layers, choose
 from actscope.codes.site import Site
 from actscope.regions.alignment import MIXES, Alignment, EscapedValueError
 from actscope.regions.choices import choice_steps
-from actscope.regions.linearity import activation_of, adds_of_its_own, functional, nonlinearity
+from actscope.regions.linearity import activation_of, adds_of_its_own, fixed_by_shape, functional, nonlinearity
 from actscope.regions.nesting import each
 from actscope.regions.operations import Dependence, dependence
 from actscope.regions.program import (
@@ -26,7 +26,7 @@ from actscope.regions.program import (
     Program,
     SiteStep,
     Step,
-    with_last_uses,
+    pruned,
 )
 from actscope.regions.recording import Call, Recording, Ref, Seen, record
 from actscope.regions.specimens import double_copy, two_batches
@@ -141,7 +141,7 @@ class _Analysis:
                 raise ValueError(
                     f"site {sites[i].name!r} ({sites[i].kind}) has no breakpoints of its own: give them by breakpoints="
                 )
-        return with_last_uses(
+        return pruned(
             Program(
                 steps=self._with_sites(sites, chosen),
                 layouts=dict(alignment.layouts),
@@ -201,7 +201,7 @@ class _Analysis:
             raise NotPiecewiseLinearError(f"{one.here} takes the examples of a batch apart: it mixes them")
         refs = one.refs()
         kind = dependence(one.name)
-        varying = [] if kind is Dependence.SHAPE else [register for register in refs if register in alignment.varying]
+        varying = [] if fixed_by_shape(one) else [register for register in refs if register in alignment.varying]
         problem = next((alignment.refusals[register] for register in varying if register in alignment.refusals), None)
         if varying and kind is Dependence.READS_VALUE and self._exit is None:
             self._exit = (

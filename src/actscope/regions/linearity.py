@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from actscope.regions.nesting import leaves
 from actscope.regions.operations import Dependence, dependence
 from actscope.regions.recording import Call, Ref
 
-__all__ = ["activation_of", "adds_of_its_own", "functional", "nonlinearity"]
+__all__ = ["activation_of", "adds_of_its_own", "fixed_by_shape", "functional", "nonlinearity"]
 
 _PRODUCTS = frozenset({"mul", "mm", "bmm", "mv", "dot", "matmul", "div", "true_divide"})
 _SUMS_WITH_A_NUMBER = frozenset({"add", "sub", "rsub", "fill"})
@@ -54,6 +55,14 @@ def nonlinearity(call: Call, alignment: Alignment) -> str | None:
         if not _continuous(call, activation):
             return f"{here} jumps, and regions need a continuous function"
     return None
+
+
+def fixed_by_shape(call: Call) -> bool:
+    """Whether the values of its tensors do not matter, as long as they are finite."""
+    if call.name in ("eq", "ne"):  # parts of a check that values are finite
+        one, other = call.args
+        return one == other or (isinstance(other, float) and math.isinf(other))
+    return dependence(call.name) is Dependence.SHAPE
 
 
 def activation_of(call: Call, alignment: Alignment) -> Activation | None:

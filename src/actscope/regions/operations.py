@@ -19,7 +19,7 @@ class Dependence(Enum):
     AFFINE_SUM = "affine in its first tensor and in one factor of a product that is added to it"
     CHOICE = "the largest or the smallest of several values"
     ACTIVATION = "an elementwise activation"
-    SHAPE = "fixed by the shape of its tensors alone"
+    SHAPE = "fixed by the shape of its tensors, as long as they are finite"
     READS_VALUE = "a number that leaves PyTorch"
     OTHER = "not piecewise linear, or not known to be"
 
@@ -60,6 +60,7 @@ _NAMES: Mapping[Dependence, str] = MappingProxyType(
         Dependence.SHAPE: """
             zeros_like ones_like empty_like full_like new_zeros new_ones new_full new_empty
             new_empty_strided sym_size rand_like randn_like randint_like
+            isnan isinf isposinf isneginf
         """,
         Dependence.READS_VALUE: "_local_scalar_dense item is_nonzero equal allclose numpy tolist __array__ __dlpack__ data_ptr",
     }

@@ -168,10 +168,7 @@ class Program:
 
     def until_last_site(self) -> Program:
         """The steps that the chosen sites' patterns need, and no more."""
-        last = max(i for i, step in enumerate(self.steps) if isinstance(step, SiteStep) and step.site is not None)
-        return with_last_uses(
-            replace(self, steps=self.steps[: last + 1], output=None, output_refusal="it was not asked for")
-        )
+        return pruned(replace(self, output=None, output_refusal="it was not asked for"))
 
     def require_output(self) -> int:
         """The output's register.
@@ -186,14 +183,26 @@ class Program:
         return self.output
 
 
-def with_last_uses(program: Program) -> Program:
-    uses: dict[int, int] = {}
-    for i, step in enumerate(program.steps):
-        for register in _registers(step):
-            uses[register] = i
+def pruned(program: Program) -> Program:
+    """The program without the steps that neither its output nor a chosen site needs, and with the last use of each register."""
+    needed = {program.output} if program.output is not None else set()
+    kept: list[Step] = []
+    for i in reversed(range(len(program.steps))):
+        step = program.steps[i]
+        if isinstance(step, AffineStep):
+            keep = not needed.isdisjoint(step.outputs)
+        elif isinstance(step, SiteStep) and step.site is None:  # its kinks are those of the activation behind it
+            keep = bool(kept) and kept[-1] is program.steps[i + 1]
+        else:
+            keep = isinstance(step, SiteStep) or step.output in needed
+        if keep:
+            kept.append(step)
+            needed |= set(_registers(step))
+    kept.reverse()
+    uses = {register: i for i, step in enumerate(kept) for register in _registers(step)}
     if program.output is not None:
-        uses[program.output] = len(program.steps)
-    return replace(program, last_uses=uses)
+        uses[program.output] = len(kept)
+    return replace(program, steps=tuple(kept), last_uses=uses)
 
 
 def _registers(step: Step) -> list[int]:

@@ -228,8 +228,6 @@ class _Exits(TorchFunctionMode):
     ) -> Any:
         if func in self._exits and args:
             self._recorder.on_exit(self._exits[func], args[0])
-        if func is Tensor.data.__get__:  # type: ignore[attr-defined]  # a property of the C type
-            return args[0].detach()  # the same memory, by an operation that can be seen
         return func(*args, **(kwargs or {}))
 
 
