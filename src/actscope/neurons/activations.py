@@ -68,7 +68,7 @@ class ActivationReader(SiteReader):
         firing = self._open[n_open]
         del self._open[n_open:]
         if not isinstance(result, Tensor):
-            raise TypeError(
+            raise ValueError(
                 f"site {firing.name!r} ({firing.activation.kind}) gives a {type(result).__name__}; the post-activation of an elementwise "
                 "activation is a tensor"
             )

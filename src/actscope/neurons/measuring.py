@@ -73,7 +73,7 @@ def vitals(
         ...     _ = model[0].weight.copy_(torch.tensor([[1.0], [0.0], [0.1]])), model[0].bias.copy_(torch.tensor([0.0, -1.0, 1.0]))
         >>> found = vitals(model, torch.linspace(-1, 1, 200)[:, None])
         >>> [found.sites[0].of(unit) for unit in range(3)]
-        [('alive',), ('dead', 'constant pattern'), ('constant pattern', 'always on')]
+        [('alive',), ('dead', 'constant pattern'), ('always on', 'constant pattern')]
     """
     tally = VitalsTally(loss=loss, target=target, by=by, thresholds=thresholds)
     tally.update(

@@ -13,7 +13,7 @@ from actscope.figures.labels import counted, round_percent
 
 __all__ = ["VERDICTS", "Criterion", "Thresholds", "criteria", "dying", "same_everywhere", "with_alive"]
 
-VERDICTS = ("dead", "dying", "saturated", "redundant", "constant pattern", "always on", "alive")
+VERDICTS = ("dead", "dying", "saturated", "redundant", "always on", "constant pattern", "alive")
 """Every verdict, the gravest first. A neuron may bear several; it is alive if it bears no other."""
 
 
@@ -82,7 +82,8 @@ _ADVICE = {
     "dead": "Prune it (actscope.neurons.prune), which changes nothing on these examples. If many die in training: lower the learning "
     "rate, start biases at or above 0, normalize before the activation, or use an activation with a slope everywhere (LeakyReLU, GELU).",
     "dying": "Its weights hardly move, because what one example asks for another takes back. Re-initialize it, use an activation that "
-    "is not symmetric about its working point (ReLU, GELU), spread the initial biases, or make the layer narrower.",
+    "is not symmetric about its working point (ReLU, GELU), spread the initial biases, or make the layer narrower. Where the loss is at "
+    "a minimum all gradients cancel, so it matters while the loss is still high, and least for a unit that is also always on.",
     "saturated": "Hardly any gradient passes. Scale its incoming weights down, normalize before the activation, lower the learning rate, "
     "or use an activation with one flat end at most.",
     "redundant": "It draws the same border as another neuron. actscope.neurons.prune merges the two where one's output follows from the "
@@ -100,14 +101,14 @@ def criteria(thresholds: Thresholds, n_examples: int, *, window: str | None = No
 
     Example:
         >>> criteria(Thresholds(), 1000)[0].rule
-        'the post-activation is the same for every example, to 1e-06 of the largest'
+        'the post-activation is the same for every example, to 0.0001 % of the largest'
     """
     if window is None:
         window = f"one pass over {counted(n_examples, 'example')}, the model in eval mode and its weights fixed"
     t = thresholds
     rules: dict[str, tuple[str, float | None]] = {
         "dead": (
-            f"the post-activation is the same for every example, to {t.same_output:g} of the largest",
+            f"the post-activation is the same for every example, to {round_percent(t.same_output)} of the largest",
             t.same_output,
         ),
         "dying": (

@@ -205,18 +205,19 @@ def _information(
 
 
 def _size(tally: SiteTally) -> NDArray[np.float64]:
-    return np.maximum(np.abs(tally.output_low), np.abs(tally.output_high))
+    size: NDArray[np.float64] = np.maximum(np.abs(tally.output_low), np.abs(tally.output_high))
+    return size
 
 
 def _on_slope_one(tally: SiteTally) -> NDArray[np.bool_]:
     """(n_neurons,) bool: whether every pre-activation seen lies on one piece of slope 1, beyond a kink."""
     site = tally.site
     edges = [-np.inf, *site.kinks, np.inf]
-    on = np.zeros(site.n_neurons, dtype=bool)
+    on: NDArray[np.bool_] = np.zeros(site.n_neurons, dtype=bool)
     if site.piecewise_linear:
         for start, stop, slope in zip(edges[:-1], edges[1:], site.slopes, strict=True):
             if slope == 1:
-                on |= np.greater(tally.low, start) & np.less_equal(tally.high, stop)
+                on = on | np.logical_and(tally.low > start, tally.high <= stop)
     return on
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ from actscope.report.unavailable import Unavailable, attempt
 from actscope.report.verdict import verdict_of
 from actscope.report.writing import write_whole
 
+if TYPE_CHECKING:
+    from actscope.neurons import SimilarityMeans, Vitals
+
 __all__ = ["Report", "examine", "report_on_codes"]
 
 _PICTURES_PER_GROUP = 10
@@ -55,6 +58,8 @@ class Report:
         categorization: accuracy of each method that sees only codes.
         code_map: a t-SNE map of the test codes, or of the training codes without a test set.
         bit_matrix: a sample of the training codes to look at.
+        similarity: mean pattern similarity of the training codes, in all, within and between classes, and by site.
+        vitals: what each neuron does on the training examples, and what is wrong with whom; channels count as one.
         verdict: questions and answers in plain words, by the rules in `actscope.report.judgement`.
         class_names: by label, where names are known.
         pictures: by id, (height, width) or (height, width, 3) uint8, of training examples in the fullest regions.
@@ -70,6 +75,8 @@ class Report:
     categorization: tuple[Categorization, ...]
     code_map: CodeMap | Unavailable
     bit_matrix: BitMatrix | Unavailable
+    similarity: SimilarityMeans | Unavailable
+    vitals: Vitals | Unavailable
     verdict: tuple[Judgement, ...]
     class_names: Mapping[int, str]
     pictures: Mapping[Any, NDArray[np.uint8]]
@@ -106,6 +113,8 @@ class Report:
             "categorization": [method.to_dict() for method in self.categorization],
             "code_map": self.code_map.to_dict(),
             "bit_matrix": self.bit_matrix.to_dict(),
+            "similarity": self.similarity.to_dict(),
+            "vitals": self.vitals.to_dict(),
             "class_names": {str(label): name for label, name in self.class_names.items()},
             "seed": self.seed,
             "versions": dict(self.versions),
@@ -146,14 +155,16 @@ def examine(
     classes: Sequence[str] | None = None,
     max_examples: int | None = None,
     map_examples: int = 1000,
+    neurons: bool = True,
     seed: int = 0,
     progress: bool | None = None,
     title: str | None = None,
 ) -> Report:
     """What the activation patterns of a model say: is it large enough, do its codes know the classes, which neurons do nothing.
 
-    One pass over each split reads the codes, and the model's own accuracy on the way. All else is computed from the codes. A measure
-    that these data do not admit is left out, with the reason.
+    One pass over each split reads the codes, and the model's own accuracy on the way; one more over the training split, with gradients,
+    takes the neurons' vital signs. All else is computed from the codes. A measure that these data do not admit is left out, with the
+    reason.
 
     Args:
         model: any module whose forward pass is Python.
@@ -164,6 +175,7 @@ def examine(
         max_examples: how many training examples the classifiers on codes are fitted on at most, drawn at random; by default as many as
             time (about half a minute each) and memory allow. Where it is a subset, the report says so.
         map_examples: how many examples the t-SNE map shows at most; 0 leaves the map out.
+        neurons: whether to take the neurons' vital signs.
         seed: of every draw.
         progress: whether a bar shows on stderr; `None`: if that is a terminal.
         title: heading of the page.
@@ -177,6 +189,8 @@ def examine(
         >>> report.train.determinism.n_examples
         200
     """
+    from actscope.report.vital_signs import vital_signs
+
     codes, accuracies = {}, {}
     for split, data in (("train", train), ("test", test)):
         if data is None:
@@ -200,12 +214,29 @@ def examine(
             progress=progress,
         )
         accuracies[split] = own.compute()
+    signs: Vitals | Unavailable = Unavailable("they were switched off (neurons=False)")
+    if neurons:
+        signs = vital_signs(
+            model,
+            train,
+            layers=layers,
+            breakpoints=breakpoints,
+            activations=activations,
+            adapt=adapt,
+            example_dim=example_dim,
+            ids=ids,
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
+            progress=progress,
+        )
     name = type(model).__name__
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     return report_on_codes(
         codes["train"],
         codes.get("test"),
         own_accuracy=accuracies,
+        vitals=signs,
         classes=_class_names(train) if classes is None else classes,
         pictures_from=train,
         max_examples=max_examples,
@@ -222,6 +253,7 @@ def report_on_codes(
     test: Codes | None = None,
     *,
     own_accuracy: Mapping[str, float | Unavailable] | None = None,
+    vitals: Vitals | Unavailable | None = None,
     classes: Sequence[str] | None = None,
     pictures_from: Any = None,
     max_examples: int | None = None,
@@ -236,6 +268,7 @@ def report_on_codes(
     Args:
         train, test: codes from the same sites.
         own_accuracy: the model's own accuracy by split, `train` and `test`, where it is known.
+        vitals: the neurons' vital signs on the training examples, where they are known.
         pictures_from: the training data; if its examples are pictures, those in the fullest regions are shown.
         classes, max_examples, map_examples, seed, progress, title: as for `examine`.
         model: what was examined, in words.
@@ -248,6 +281,8 @@ def report_on_codes(
         >>> report_on_codes(codes, map_examples=0)
         Report('Activation patterns': 200 training examples, 1 site; redundancy 0)
     """
+    from actscope.neurons import mean_similarity
+
     if test is not None and test.sites != train.sites:
         raise ValueError(
             "train and test codes come from different sites: "
@@ -256,7 +291,7 @@ def report_on_codes(
     known = dict(own_accuracy or {})
     unknown = Unavailable("only codes were given")
     mapped = train if test is None else test
-    with progress_bar("look at codes", total=6, show=progress, unit="measures") as advance:
+    with progress_bar("look at codes", total=7, show=progress, unit="measures") as advance:
         of_train = findings_of(train, name="train", own_accuracy=known.get("train", unknown))
         advance(1)
         of_test = None if test is None else findings_of(test, name="test", own_accuracy=known.get("test", unknown))
@@ -271,6 +306,8 @@ def report_on_codes(
         advance(1)
         matrix = attempt(lambda: sample_bit_matrix(train, seed=seed))
         advance(1)
+        similarity = attempt(lambda: mean_similarity(train))
+        advance(1)
     shown = [name for group in of_train.groups for name in group.ids[:_PICTURES_PER_GROUP].tolist()]
     return Report(
         title=title,
@@ -281,6 +318,8 @@ def report_on_codes(
         categorization=methods,
         code_map=code_map,
         bit_matrix=matrix,
+        similarity=similarity,
+        vitals=unknown if vitals is None else vitals,
         verdict=verdict_of(of_train, of_test, methods, train),
         class_names=dict(enumerate(map(str, classes or ()))),
         pictures={} if pictures_from is None else example_pictures(pictures_from, shown),

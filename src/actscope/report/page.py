@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actscope.figures.labels import counted, percent, round_percent
+from actscope.neurons.verdicts import VERDICTS
 from actscope.report.drawings import MOST_BARS, draw_figures
 from actscope.report.findings import SplitFindings
 from actscope.report.judgement import (
@@ -21,6 +22,7 @@ from actscope.report.judgement import (
     MANY_DEAD,
     SMALL_LOSS,
 )
+from actscope.report.neuron_tables import advice_rows, neuron_rows, worst_rows
 from actscope.report.thumbnails import png_data_uri
 from actscope.report.unavailable import Unavailable
 
@@ -59,6 +61,10 @@ def render_page(report: Report) -> str:
             sites=_site_rows(report),
             groups=[_group_row(report, group) for group in report.train.groups],
             accuracies=_accuracy_rows(report),
+            neurons=neuron_rows(report),
+            verdict_names=VERDICTS,
+            worst=worst_rows(report),
+            advice=advice_rows(report),
             revived=_revived(report),
             most_bars=MOST_BARS,
             tall_table=_TALL_TABLE,

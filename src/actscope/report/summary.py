@@ -15,12 +15,13 @@ __all__ = ["summary"]
 
 _WIDTH = 96
 _MOST_SITES = 12
+_MOST_WORST = 4
 
 
 def summary(report: Report) -> str:
     """The verdict and the main numbers in lines of at most 100 characters."""
-    blocks = [_head(report), _verdict(report), _numbers(report), _sites(report)]
-    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks)
+    blocks = [_head(report), _verdict(report), _numbers(report), _sites(report), _neurons(report)]
+    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks if block)
 
 
 def _head(report: Report) -> list[str]:
@@ -80,6 +81,17 @@ def _sites(report: Report) -> list[str]:
     more = len(report.train.liveness) - _MOST_SITES
     if more > 0:
         lines.append(f"… and {more:,} more")
+    return lines
+
+
+def _neurons(report: Report) -> list[str]:
+    if isinstance(report.vitals, Unavailable):
+        return []
+    counts = {name: count for name, count in report.vitals.counts().items() if count}
+    said = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    lines = _wrapped(f"{counted(report.vitals.n_units, 'unit')}: {said} (a unit may bear several verdicts)", "")
+    for finding in report.vitals.worst(_MOST_WORST):
+        lines += _wrapped(str(finding), "  ", then="    ")
     return lines
 
 
