@@ -84,14 +84,14 @@ def test_rays_and_vertices_find_the_same_facets(seed: int, d: int) -> None:
     whole = merged(normals, slack, np.zeros(len(slack)), np.arange(len(slack)))
     by_vertices = facets_by_vertices(whole)
     assert by_vertices is not None
-    np.testing.assert_array_equal(by_vertices.rows, facets_by_rays(whole).rows)
+    np.testing.assert_array_equal(by_vertices.rows, facets_by_rays([whole])[0].rows)
 
 
 @pytest.mark.parametrize("rays", [True, False], ids=["rays first", "linear programs alone"])
 def test_rays_change_nothing_about_the_facets(rays: bool) -> None:
     cell = polytope(mlp(8, 10, 10), point(8))
     whole = merged(cell.A, cell.b - cell.A @ cell.x.numpy(), np.zeros(len(cell.b)), np.arange(len(cell.b)))
-    assert facets_by_rays(whole, rays=rays).rows.tolist() == irredundant(cell.A, cell.b)
+    assert facets_by_rays([whole], rays=rays)[0].rows.tolist() == irredundant(cell.A, cell.b)
 
 
 def test_points_of_facets_lie_on_their_own_facet_and_strictly_within_all_others() -> None:

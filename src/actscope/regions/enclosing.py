@@ -56,12 +56,13 @@ def enclosed(cells: Sequence[ConvexSet], lengths: NDArray[np.float64], *, volume
     found: list[Facets | None] = [facets_by_vertices(cell) if d <= MOST_DIMENSIONS else None for cell in cells]
     frames = [_frame(cell, facets) for cell, facets in zip(cells, found, strict=True)]
     balls = _balls(frames, np.ones(d))
-    for i, (cell, facets, (inside, depth)) in enumerate(zip(cells, found, balls, strict=True)):
-        if facets is None and depth > TOLERANCE:
-            local = facets_by_rays(cell.around(inside, depth))
-            found[i] = Facets(
-                local.rows, inside + depth * local.points, depth * local.clearance, None, local.n_near_ties
-            )
+    by_rays = [i for i, (_, depth) in enumerate(balls) if found[i] is None and depth > TOLERANCE]
+    local = facets_by_rays([cells[i].around(*balls[i]) for i in by_rays])
+    for i, facets in zip(by_rays, local, strict=True):
+        inside, depth = balls[i]
+        found[i] = Facets(
+            facets.rows, inside + depth * facets.points, depth * facets.clearance, None, facets.n_near_ties
+        )
     round_balls = balls if (lengths == 1).all() else _balls(frames, lengths)
     return [
         _enclosed(facets, *ball, *round_ball, volumes)

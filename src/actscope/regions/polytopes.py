@@ -307,7 +307,7 @@ def polytope(
     centre, radius, size = largest_ball(reduced, bounded=box is not None)
     if not size > TOLERANCE * float(cell.slack.max(initial=0.0)):
         raise ValueError("x lies where hyperplanes meet, and the cell it belongs to has no interior: move x a little")
-    found = facets_by_rays(reduced.around(centre, size)) if len(cell.slack) else _no_facets(basis.shape[1])
+    found = facets_by_rays([reduced.around(centre, size)])[0] if len(cell.slack) else _no_facets(basis.shape[1])
     span = basis.T @ axes
     middle = flat + unit * (centre @ span)
     normals = cell.normals @ axes
