@@ -43,7 +43,7 @@ def rows_of_weights(parameter: Tensor, gradient: Tensor, *, transposed: bool) ->
     axis = 1 if transposed else 0
     w, g = (part.detach().float().movedim(axis, 0).flatten(1).abs() for part in (parameter, gradient))
     known = w > 0
-    ratio = torch.where(known, g / torch.where(known, w, 1.0), 0.0).sum(1) / known.sum(1)
+    ratio = torch.where(known, g / w, 0.0).sum(1) / known.sum(1)
     rows = torch.stack([g.mean(1), w.mean(1), ratio]).cpu().numpy()
     return dict(zip(("gradient", "weight", "gradient_to_weight"), rows, strict=True))
 

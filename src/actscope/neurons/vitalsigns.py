@@ -217,7 +217,7 @@ def _on_slope_one(tally: SiteTally) -> NDArray[np.bool_]:
     if site.piecewise_linear:
         for start, stop, slope in zip(edges[:-1], edges[1:], site.slopes, strict=True):
             if slope == 1:
-                on = on | np.logical_and(tally.low > start, tally.high <= stop)
+                np.logical_or(on, (tally.low > start) & (tally.high <= stop), out=on)
     return on
 
 

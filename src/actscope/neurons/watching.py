@@ -225,7 +225,8 @@ class Watch:
         weights = {}
         for name, (parameter, transposed) in live.weights.items():
             if parameter.grad is not None and not parameter.grad.is_sparse:
-                weights[name] = rows_of_weights(parameter, parameter.grad / scale, transposed=transposed)
+                gradient = parameter.grad if scale == 1 else parameter.grad / scale
+                weights[name] = rows_of_weights(parameter, gradient, transposed=transposed)
         self._window.add(live.sums, weights, live.n_examples)
         live.sums, live.n_examples = {}, 0
 
