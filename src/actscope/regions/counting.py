@@ -16,6 +16,7 @@ def count_pieces(
     levels: NDArray[np.float64],
     rows: NDArray[np.float64],
     columns: NDArray[np.float64],
+    signs: NDArray[np.int64],
     corners: NDArray[np.int64],
     offsets: NDArray[np.int64],
 ) -> NDArray[np.int64]:
@@ -27,113 +28,100 @@ def count_pieces(
 
     Args:
         z: (n_points, n_values); weights, rows: (n_points,); levels: (n_levels,); columns: (n_values,) with the tolerance worked in.
+        signs: (n_levels, n_points, 3, n_words) int64 from `splitting.classify`.
         corners, offsets: the polygons.
-
-    Example:
-        >>> square = np.array([[-1.0, -0.5], [1.0, -0.5], [1.0, 1.0], [-1.0, 1.0]])
-        >>> one = np.ones(4)
-        >>> count_pieces(square, one, np.zeros(1), one, np.full(2, 1e-9), np.arange(4), np.array([0, 4])).tolist()
-        [4]
     """
     pieces = np.zeros(len(offsets) - 1, dtype=np.int64)
-    _count_pieces(z, weights, levels, rows, columns, corners, offsets, pieces)
+    _count_pieces(z, weights, levels, rows, columns, signs, corners, offsets, pieces)
     return pieces
 
 
 @compiled
-def _count_pieces(z, weights, levels, rows, columns, corners, offsets, pieces):  # type: ignore[no-untyped-def]  # numba reads no annotations
-    n_values = z.shape[1]
-    above = np.zeros(n_values, dtype=np.uint8)
-    below = np.zeros(n_values, dtype=np.uint8)
-    doubtful = np.zeros(n_values, dtype=np.uint8)
-    room = 64
-    value, level = np.zeros(room, dtype=np.int64), np.zeros(room, dtype=np.int64)
-    ends = np.zeros((room, 4))
-    where = np.zeros((room, 2), dtype=np.int64)
+def _count_pieces(z, weights, levels, rows, columns, signs, corners, offsets, pieces):
+    room, most_sides = 16, 16
+    chords = np.zeros((room, 2), dtype=np.int64)
+    values = np.zeros((most_sides, room))
+    ends = np.zeros((room, 2), dtype=np.int64)
+    shares = np.zeros((room, 2))
     crossings = np.zeros(room)
     for p in range(len(offsets) - 1):
-        n_sides = offsets[p + 1] - offsets[p]
+        first, n_sides = offsets[p], offsets[p + 1] - offsets[p]
         m = 0
         certain = True
         for k in range(len(levels)):
-            above[:] = 0
-            below[:] = 0
-            doubtful[:] = 0
-            for q in range(offsets[p], offsets[p + 1]):
-                v = corners[q]
-                at, row = levels[k] * weights[v], rows[v]
-                for j in range(n_values):
-                    here, limit = z[v, j] - at, row * columns[j]
-                    above[j] |= here > limit
-                    below[j] |= here < -limit
-                    doubtful[j] |= (here <= limit) & (here >= -limit)
-            for j in range(n_values):
-                if above[j] & below[j]:
-                    if doubtful[j]:
-                        certain = False
-                        break
+            for w in range(signs.shape[3]):
+                above, below, within = 0, 0, 0
+                for q in range(first, first + n_sides):
+                    v = corners[q]
+                    above |= signs[k, v, 0, w]
+                    below |= signs[k, v, 1, w]
+                    within |= signs[k, v, 2, w]
+                cut = above & below
+                if cut == 0:
+                    continue
+                if cut & within:
+                    certain = False
+                    break
+                for j in range(64):
+                    if not (cut >> j) & 1:
+                        continue
                     if m == room:
+                        more = np.zeros((2 * room, 2), dtype=np.int64)
+                        more[:m] = chords
+                        chords = more
                         room *= 2
-                        more = np.zeros(room, dtype=np.int64)
-                        more[:m] = value
-                        value = more
-                        more = np.zeros(room, dtype=np.int64)
-                        more[:m] = level
-                        level = more
-                        ends = np.zeros((room, 4))
-                        where = np.zeros((room, 2), dtype=np.int64)
-                        crossings = np.zeros(room)
-                    value[m], level[m] = j, k
+                        values = np.zeros((most_sides, room))
+                        ends, shares, crossings = (
+                            np.zeros((room, 2), dtype=np.int64),
+                            np.zeros((room, 2)),
+                            np.zeros(room),
+                        )
+                    chords[m, 0], chords[m, 1] = 64 * w + j, k
                     m += 1
-            if not certain:
-                break
         if not certain:
             continue
         if m < 2:
             pieces[p] = 1 + m
             continue
-        # the two ends of each chord: the side and where along it, as factors of the side's corners
+        if n_sides > most_sides:
+            most_sides = 2 * n_sides
+            values = np.zeros((most_sides, room))
+        for q in range(n_sides):
+            v = corners[first + q]
+            for c in range(m):
+                values[q, c] = z[v, chords[c, 0]] - levels[chords[c, 1]] * weights[v]
+        # the two ends of each chord: after which corner, and how far towards the next
         for c in range(m):
-            j, g = value[c], levels[level[c]]
             n_found = 0
             for q in range(n_sides):
-                v, w = corners[offsets[p] + q], corners[offsets[p] + (q + 1) % n_sides]
-                fv, fw = z[v, j] - g * weights[v], z[w, j] - g * weights[w]
-                if (fv > 0) != (fw > 0) and n_found < 2:
-                    where[c, n_found] = q
-                    ends[c, 2 * n_found], ends[c, 2 * n_found + 1] = abs(fw), abs(fv)
+                here, there = values[q, c], values[q + 1 if q + 1 < n_sides else 0, c]
+                if (here > 0) != (there > 0) and n_found < 2:
+                    ends[c, n_found] = q
+                    shares[c, n_found] = abs(here) / (abs(here) + abs(there))
                     n_found += 1
         n_pieces = 1 + m
         for c in range(m):
+            a, b = ends[c, 0], ends[c, 1]
+            after_a, after_b = a + 1, b + 1 if b + 1 < n_sides else 0
+            near_a, far_a = rows[corners[first + a]], rows[corners[first + after_a]]
+            near_b, far_b = rows[corners[first + b]], rows[corners[first + after_b]]
+            limit_a = near_a + shares[c, 0] * (far_a - near_a)
+            limit_b = near_b + shares[c, 1] * (far_b - near_b)
             n_crossings = 0
             for d in range(m):
                 if d == c:
                     continue
-                j, g = value[d], levels[level[d]]
-                sides = 0
-                at_end = np.zeros(2)
-                for end in range(2):
-                    q = where[c, end]
-                    v, w = corners[offsets[p] + q], corners[offsets[p] + (q + 1) % n_sides]
-                    fv, fw = ends[c, 2 * end], ends[c, 2 * end + 1]
-                    total = fv + fw
-                    here = (fv * (z[v, j] - g * weights[v]) + fw * (z[w, j] - g * weights[w])) / total
-                    limit = (fv * rows[v] + fw * rows[w]) / total * columns[j]
-                    if abs(here) <= limit:
-                        certain = False
-                    at_end[end] = here
-                    sides += 1 if here > 0 else -1
-                if sides == 0:
-                    # in factors of the chord's ends: comparable along this chord, whatever d is
-                    crossings[n_crossings] = abs(at_end[0]) / (abs(at_end[0]) + abs(at_end[1]))
+                at_a = values[a, d] + shares[c, 0] * (values[after_a, d] - values[a, d])
+                at_b = values[b, d] + shares[c, 1] * (values[after_b, d] - values[b, d])
+                column = columns[chords[d, 0]]
+                certain &= (abs(at_a) > limit_a * column) & (abs(at_b) > limit_b * column)
+                if (at_a > 0) != (at_b > 0):
+                    # comparable along this chord, whichever chord crosses it
+                    crossings[n_crossings] = abs(at_a) / (abs(at_a) + abs(at_b))
                     n_crossings += 1
-                    if d > c:
-                        n_pieces += 1
-            if n_crossings > 1:
-                order = np.sort(crossings[:n_crossings])
-                for i in range(n_crossings - 1):
-                    if order[i + 1] - order[i] <= 1e-7 * min(order[i + 1], 1.0 - order[i]):
-                        certain = False
-            if not certain:
-                break
+                    n_pieces += d > c
+            for i in range(n_crossings):
+                for o in range(i):
+                    low, high = min(crossings[i], crossings[o]), max(crossings[i], crossings[o])
+                    certain &= high - low > 1e-7 * min(high, 1.0 - low)
         pieces[p] = n_pieces if certain else 0

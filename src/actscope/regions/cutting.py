@@ -21,7 +21,7 @@ __all__ = ["combining", "count_cuts", "find_choice_cuts", "find_cuts", "row_and_
 
 
 @compiled
-def row_and_column_scales(z, weights, largest_level, rows, columns):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def row_and_column_scales(z, weights, largest_level, rows, columns):
     """Fill `rows` (n,) with the largest |value| of each point, and `columns` (d,) with the largest share that each value has of it."""
     for j in range(z.shape[1]):
         columns[j] = 0.0
@@ -40,7 +40,7 @@ def row_and_column_scales(z, weights, largest_level, rows, columns):  # type: ig
 
 
 @compiled
-def count_cuts(z, weights, left, right, levels, rows, columns, counts):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def count_cuts(z, weights, left, right, levels, rows, columns, counts):
     """Fill `counts` (n_intervals,) with the number of (value, level) pairs that change sign inside each interval."""
     for i in range(len(left)):
         a, b = left[i], right[i]
@@ -55,7 +55,7 @@ def count_cuts(z, weights, left, right, levels, rows, columns, counts):  # type:
 
 
 @compiled
-def find_cuts(z, weights, left, right, levels, rows, columns, counts, cuts, factors, events):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def find_cuts(z, weights, left, right, levels, rows, columns, counts, cuts, factors, events):
     """Cuts of each interval in order, those that coincide within the tolerance as one; how many there are, and how many near-ties.
 
     Args:
@@ -110,7 +110,7 @@ def find_cuts(z, weights, left, right, levels, rows, columns, counts, cuts, fact
 
 
 @compiled
-def find_choice_cuts(z, left, right, windows, weights, rows, columns, counts, cuts, factors, events):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def find_choice_cuts(z, left, right, windows, weights, rows, columns, counts, cuts, factors, events):
     """As `find_cuts`, where the largest entry of a window changes; `events` holds the cut, the window, and the entries before and after.
 
     Nothing is written beyond the end of `cuts`, but the number of cuts that there would be is returned: give more room and call again.
@@ -182,7 +182,7 @@ def find_choice_cuts(z, left, right, windows, weights, rows, columns, counts, cu
 
 
 @compiled
-def write_patterns(z, weights, left, right, levels, planes, rows, columns, counts, events, n_bytes_a_plane, packed):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def write_patterns(z, weights, left, right, levels, planes, rows, columns, counts, events, n_bytes_a_plane, packed):
     """Fill `packed` (n_intervals after the cuts, bytes) with the pattern of each: value beyond level, one plane of bits a level.
 
     Args:
@@ -217,7 +217,7 @@ def write_patterns(z, weights, left, right, levels, planes, rows, columns, count
 
 
 @compiled
-def _combine(out, n_old, parents, factors, first, last):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def _combine(out, n_old, parents, factors, first, last):
     for i in range(len(parents)):
         a, b = parents[i, 0], parents[i, 1]
         fa, fb = factors[i, 0], factors[i, 1]

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from actscope.regions.verifying import verify_cells, verify_total
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from actscope.regions.sampling import SampledLine
 
 __all__ = ["Line", "Lines", "count_on_lines", "count_on_rays", "interval_midpoints", "line", "lines"]
 
@@ -114,7 +116,7 @@ class Lines:
         changes = np.zeros(len(self.left) + 1, dtype=np.int64)
         changes[1:-1] = (self.packed[1:] != self.packed[:-1]).any(axis=1)
         changes[self.offsets] = 0
-        total = np.concatenate([[0], np.cumsum(changes)])
+        total: NDArray[np.int64] = np.concatenate([[0], np.cumsum(changes)])
         return total[self.offsets[1:]] - total[self.offsets[:-1]]
 
     def __repr__(self) -> str:
@@ -207,6 +209,34 @@ class Line:
         )
 
 
+@overload
+def line(
+    model: nn.Module | Program,
+    start: Tensor,
+    end: Tensor,
+    *,
+    extend: bool = ...,
+    layers: Layers = ...,
+    breakpoints: Breakpoints = ...,
+    activations: Activations | None = ...,
+    samples: None = ...,
+    verify: bool = ...,
+    tolerance: float = ...,
+    device: torch.device | str | None = ...,
+) -> Line: ...
+@overload
+def line(
+    model: nn.Module,
+    start: Tensor,
+    end: Tensor,
+    *,
+    extend: bool = ...,
+    layers: Layers = ...,
+    breakpoints: Breakpoints = ...,
+    activations: Activations | None = ...,
+    samples: int,
+    device: torch.device | str | None = ...,
+) -> SampledLine: ...
 def line(
     model: nn.Module | Program,
     start: Tensor,
@@ -220,7 +250,7 @@ def line(
     verify: bool = False,
     tolerance: float = TOLERANCE,
     device: torch.device | str | None = None,
-) -> Any:
+) -> Line | SampledLine:
     """The activation regions on the segment from `start` to `end`, exactly: a `Line`.
 
     All sites are resolved in the order in which they run: between two known points all pre-activations up to the first site that is not
@@ -254,17 +284,12 @@ def line(
     if samples is not None:
         from actscope.regions.sampling import sample_line
 
+        if isinstance(model, Program):
+            raise TypeError("samples= looks at the model itself: give the model, not its Program")
         return sample_line(
-            model,
-            start,
-            end,
-            samples=samples,
-            extend=extend,
-            layers=layers,
-            breakpoints=breakpoints,
-            activations=activations,
+            model, start, end, samples=samples, extend=extend, layers=layers, breakpoints=breakpoints, activations=activations,
             device=device,
-        )
+        )  # fmt: skip
     found = lines(
         model, start[None], end[None], extend=extend, layers=layers, breakpoints=breakpoints, activations=activations,
         verify=verify, tolerance=tolerance, device=device, progress=False,

@@ -29,7 +29,8 @@ def local_maps(
 
     Example:
         >>> places = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 0]], dtype=float)
-        >>> values, gradients, _ = local_maps(places, np.array([[1.0], [3.0], [5.0]]), np.arange(3), np.array([0, 3]), np.array([[0.5, 0.5]]))
+        >>> at_corners, centre = np.array([[1.0], [3.0], [5.0]]), np.array([[0.5, 0.5]])
+        >>> values, gradients, _ = local_maps(places, at_corners, np.arange(3), np.array([0, 3]), centre)
         >>> values.round(12).tolist(), gradients.round(12).tolist()
         ([[4.5]], [[[2.0, 5.0]]])
     """
@@ -48,11 +49,11 @@ def local_maps(
     target = f * weights[:, None]
     gram = np.add.reduceat(basis[:, :, None] * basis[:, None, :], offsets[:-1], axis=0)
     moments = np.add.reduceat(basis[:, :, None] * target[:, None, :], offsets[:-1], axis=0)
-    solution = np.linalg.solve(_regular(gram), moments)
+    solution = np.linalg.solve(_regular(gram), moments).astype(np.float64, copy=False)
     gradients = solution[:, :2] / reach[:, None, None]
     eigenvalues = np.linalg.eigvalsh(gram)[:, 0]
     largest = np.maximum.reduceat(np.abs(target).max(axis=1, initial=0.0), offsets[:-1])
-    noise = 1e-14 * largest / (reach * np.sqrt(np.maximum(eigenvalues, 1e-28)))
+    noise: NDArray[np.float64] = 1e-14 * largest / (reach * np.sqrt(np.maximum(eigenvalues, 1e-28)))
     return solution[:, 2], gradients.swapaxes(1, 2), noise
 
 
@@ -64,16 +65,12 @@ def _regular(gram: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def kinked_edges(
-    places: NDArray[np.float64],
-    edges: NDArray[np.int64],
-    pairs: NDArray[np.int64],
-    gradients: NDArray[np.float64],
-    noise: NDArray[np.float64],
+    pairs: NDArray[np.int64], gradients: NDArray[np.float64], noise: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """(n_edges,) whether the gradient changes across an edge by more than rounding.
 
     Args:
-        places: (n_points, 3); edges: (n_edges, 2) points; pairs: (n_edges, 2) polygons on both sides.
+        pairs: (n_edges, 2) the polygons on both sides.
         gradients: (n_polygons, n_outputs, 2); noise: (n_polygons,).
     """
     one, other = gradients[pairs[:, 0]], gradients[pairs[:, 1]]

@@ -112,7 +112,17 @@ class Partitioner:
 
         while (step := state.probe.advance()) is not None:
             if self._count_only and step is self._stops[-1] and isinstance(step, SiteStep):
-                pieces = count_pieces(*self._values(state, step), state.corners, state.offsets)
+                stop = _Stop(state.probe, step, self.tolerance)
+                pieces = count_pieces(
+                    stop.z,
+                    state.probe.weights,
+                    stop.levels,
+                    stop.rows,
+                    stop.columns,
+                    stop.signs,
+                    state.corners,
+                    state.offsets,
+                )
                 doubtful = np.flatnonzero(pieces == 0)
                 if len(doubtful):
                     part = _part(state, doubtful)
@@ -144,80 +154,36 @@ class Partitioner:
             pieces,
         )
 
-    def _values(
-        self, state: _State, step: SiteStep | ChoiceStep
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """The stop's values, the points' weights, its levels, and the scales of rows and of columns, the latter with the tolerance worked in."""
-        from actscope.regions.cutting import row_and_column_scales
-
-        z = np.ascontiguousarray(state.probe.z.cpu().numpy())
-        weights = state.probe.weights
-        levels = np.array(step.levels if isinstance(step, SiteStep) else [0.0], dtype=float)
-        rows, columns = np.empty(len(z)), np.empty(z.shape[1])
-        row_and_column_scales(z, weights, float(np.abs(levels).max(initial=0.0)), rows, columns)
-        columns *= self.tolerance
-        return z, weights, levels, rows, columns
-
     def _split(self, state: _State, step: SiteStep | ChoiceStep) -> NDArray[np.int64]:
         """Split all polygons at one stop; which polygon each was a part of."""
         from actscope.regions import splitting
 
-        windows = step.windows.numpy() if isinstance(step, ChoiceStep) else None
         origins = np.arange(len(state.offsets) - 1)
+        stop = _Stop(state.probe, step, self.tolerance)
         table = np.full((_INITIAL_TABLE, 4), -1, dtype=np.int64)
         n_in_table = 0
-        while True:
-            z, weights, levels, rows, columns = self._values(state, step)
+        while not self.limited:
             n_before = len(state.offsets) - 1
-            starts = np.zeros(n_before + 1, dtype=np.int64)
-            room = 1024 + 4 * n_before
-            while True:
-                functions = np.zeros((room, 3), dtype=np.int64)
-                if windows is None:
-                    n, more = splitting.find_site_functions(
-                        z,
-                        weights,
-                        levels,
-                        rows,
-                        columns,
-                        state.corners,
-                        state.offsets,
-                        splitting.MOST_FUNCTIONS,
-                        starts,
-                        functions,
-                    )
-                else:
-                    n, more = splitting.find_choice_functions(
-                        z,
-                        rows,
-                        columns,
-                        windows,
-                        state.corners,
-                        state.offsets,
-                        splitting.MOST_FUNCTIONS,
-                        starts,
-                        functions,
-                    )
-                if n <= room:
-                    break
-                room = n
-            if n and not self.limited:
-                n_old = len(state.places)
-                allowed = self._most - self._n_polygons + n_before
-                parents, factors, made_by, new_weights, corners, offsets, of, table, n_in_table, limited = splitting.split_polygons(
-                    z, weights, levels, rows, columns, state.corners, state.offsets, starts, functions, z.shape[1],
-                    table, n_in_table, n_old, allowed,
-                )  # fmt: skip
-                self.limited = self.limited or bool(limited)
-                self._grow(state, self._stops.index(step), parents, factors, made_by, new_weights)
-                state.corners, state.offsets, origins = corners, offsets, origins[of]
-                state.packed, state.hidden = [part[of] for part in state.packed], [part[of] for part in state.hidden]
-                self._n_polygons += len(offsets) - 1 - n_before
-                self._advance(len(offsets) - 1 - n_before)
-            if not n or not more or self.limited:
+            starts, functions, more = stop.functions(state.corners, state.offsets)
+            if not len(functions):
+                break
+            allowed = self._most - self._n_polygons + n_before
+            parents, factors, made_by, new_weights, corners, offsets, of, table, n_in_table, limited, n_ties = splitting.split_polygons(
+                stop.z, state.probe.weights, stop.levels, stop.rows, stop.columns, state.corners, state.offsets, starts, functions,
+                stop.z.shape[1], table, n_in_table, len(state.places), allowed,
+            )  # fmt: skip
+            self.limited = bool(limited)
+            self.n_near_ties += int(n_ties)
+            self._grow(state, self._stops.index(step), parents, factors, made_by, new_weights)
+            stop.extend(state.probe)
+            state.corners, state.offsets, origins = corners, offsets, origins[of]
+            state.packed, state.hidden = [part[of] for part in state.packed], [part[of] for part in state.hidden]
+            self._n_polygons += len(offsets) - 1 - n_before
+            self._advance(len(offsets) - 1 - n_before)
+            if not more:
                 break
         if self._wants_patterns:
-            self._read_patterns(state, step)
+            stop.read_patterns(state)
         return origins
 
     def _grow(
@@ -245,28 +211,101 @@ class Partitioner:
         state.keys = keys
         state.probe.grow(combine, weights)
 
-    def _read_patterns(self, state: _State, step: SiteStep | ChoiceStep) -> None:
+
+class _Stop:
+    """The values at one stop, their scales, and on which side of each level they are.
+
+    Attributes:
+        z: (n_points, n_values) float64.
+        levels: (n_levels,) float64; one of zero for a choice.
+        rows: (n_points,) the scale of each point; columns: (n_values,) that of each value, with the tolerance worked in.
+        signs: as `splitting.classify` makes them, for a site.
+    """
+
+    def __init__(self, probe: Probe, step: SiteStep | ChoiceStep, tolerance: float) -> None:
+        from actscope.regions.cutting import row_and_column_scales
+
+        self._step = step
+        self.z = np.ascontiguousarray(probe.z.cpu().numpy())
+        self.levels = np.array(step.levels if isinstance(step, SiteStep) else [0.0], dtype=float)
+        self.rows, self.columns = np.empty(len(self.z)), np.empty(self.z.shape[1])
+        row_and_column_scales(self.z, probe.weights, float(np.abs(self.levels).max()), self.rows, self.columns)
+        self.columns *= tolerance
+        self.signs = self._signs(probe, 0)
+
+    def extend(self, probe: Probe) -> None:
+        """Take in the points that were made since."""
+        from actscope.regions.cutting import row_and_column_scales
+
+        n_old = len(self.z)
+        self.z = np.ascontiguousarray(probe.z.cpu().numpy())
+        rows, columns = np.empty(len(self.z) - n_old), np.empty(self.z.shape[1])
+        row_and_column_scales(self.z[n_old:], probe.weights[n_old:], float(np.abs(self.levels).max()), rows, columns)
+        self.rows = np.concatenate([self.rows, rows])
+        self.signs = np.concatenate([self.signs, self._signs(probe, n_old)], axis=1)
+
+    def _signs(self, probe: Probe, first: int) -> NDArray[np.int64]:
+        from actscope.regions.splitting import classify
+
+        n_levels = len(self.levels) if isinstance(self._step, SiteStep) else 0
+        signs = np.empty((n_levels, len(self.z) - first, 3, -(-self.z.shape[1] // 64)), dtype=np.int64)
+        if n_levels:
+            classify(self.z, probe.weights, self.levels, self.rows, self.columns, first, signs)
+        return signs
+
+    def functions(
+        self, corners: NDArray[np.int64], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+        """Where each polygon's functions begin, the functions that split it, and whether there may be more after these."""
         from actscope.regions import splitting
 
-        n = len(state.offsets) - 1
-        z, weights, levels, rows, columns = self._values(state, step)
+        starts = np.zeros(len(offsets), dtype=np.int64)
+        room = 1024 + 4 * len(offsets)
+        while True:
+            functions = np.zeros((room, 3), dtype=np.int64)
+            if isinstance(self._step, SiteStep):
+                n, more = splitting.find_site_functions(
+                    self.signs, corners, offsets, splitting.MOST_FUNCTIONS, starts, functions
+                )
+            else:
+                windows = self._step.windows.numpy()
+                n, more = splitting.find_choice_functions(
+                    self.z,
+                    self.rows,
+                    self.columns,
+                    windows,
+                    corners,
+                    offsets,
+                    splitting.MOST_FUNCTIONS,
+                    starts,
+                    functions,
+                )
+            if n <= room:
+                return starts, functions[:n], bool(more)
+            room = n
+
+    def read_patterns(self, state: _State) -> None:
+        """Append each polygon's part of its pattern, and of what else tells it apart."""
+        from actscope.regions import splitting
+
+        step, n = self._step, len(state.offsets) - 1
         if isinstance(step, ChoiceStep):
             signatures = np.zeros(n, dtype=np.int64)
             splitting.choice_signatures(
-                z, rows, columns, step.windows.numpy(), state.corners, state.offsets, signatures
+                self.z, self.rows, self.columns, step.windows.numpy(), state.corners, state.offsets, signatures
             )
             state.hidden.append(signatures.view(np.uint8).reshape(n, 8))
             return
         points = step.site.breakpoints if step.site is not None else ()
-        counts = {level: points.index(level) for level in step.levels if level in points}
-        others = [level for level in step.levels if level not in points]
-        bytes_a_plane = -(-z.shape[1] // 8)
-        for chosen, target in ((counts, state.packed), ({level: i for i, level in enumerate(others)}, state.hidden)):
+        counted = {level: points.index(level) for level in step.levels if level in points}
+        others = {level: i for i, level in enumerate(level for level in step.levels if level not in points)}
+        bytes_a_plane = -(-self.z.shape[1] // 8)
+        for chosen, target in ((counted, state.packed), (others, state.hidden)):
             if chosen:
                 planes = np.array([chosen.get(level, -1) for level in step.levels], dtype=np.int64)
                 packed = np.zeros((n, bytes_a_plane * len(chosen)), dtype=np.uint8)
                 splitting.write_polygon_patterns(
-                    z, weights, levels, planes, rows, columns, state.corners, state.offsets, bytes_a_plane, packed
+                    self.signs, planes, state.corners, state.offsets, bytes_a_plane, packed
                 )
                 target.append(packed)
 

@@ -21,6 +21,7 @@ from actscope.codes.site import Site
 from actscope.progress import progress_bar
 from actscope.regions.analysis import read_program
 from actscope.regions.lines import count_on_rays
+from actscope.regions.mapping import kinked_edges, local_maps
 from actscope.regions.partitioning import Partitioner, Polygons
 from actscope.regions.program import NotPiecewiseLinearError, Program
 from actscope.regions.sections import Plane
@@ -54,21 +55,19 @@ class PlaneRegions:
     count), cells are
     activation regions; otherwise several cells can belong to one region.
 
+    What follows from the corners is computed when it is first asked for, and kept.
+
     Attributes:
         section: the plane. window: what of it was looked at; `None` is all of it.
         places: (n_points, 3) float64: corners in homogeneous coordinates of the plane: (x, y, 1), and (x, y, 0) for a
-        direction to infinity.
+            direction to infinity.
         corners, offsets: cell i has the corners places[corners[offsets[i] : offsets[i + 1]]], in order around it.
         packed: (n_cells, n_bytes) uint8: each cell's pattern, as in `Codes.packed`; sites: what the bytes mean.
-        areas: (n_cells,) in the plane's coordinates, infinite for an unbounded cell; times `section.area_unit` in the input space.
-        centres: (n_cells, 2) a point inside each cell.
-        values, gradients: (n_cells, n_outputs) the model's output at the centre, and (n_cells, n_outputs, 2) its
-        derivatives by the plane's
-            coordinates; `None` where the output is not piecewise linear.
-        neighbours: (n_edges, 2) pairs of cells that share an edge; edges: (n_edges, 2) the two corners of it.
-        region: (n_cells,) the activation region of each cell. linear_region: (n_cells,) the linear region, or `None`.
+        corner_values: (n_points, n_outputs) float64: the model's output at the corners, its linear part at directions;
+            `None` where the output is not piecewise linear.
         complete: False if `max_regions` stopped it: the cells then are unions of regions, and the counts lower bounds.
         tolerance: values within this share of their scale count as zero.
+        n_near_ties: how often a cell was cut through a corner that was there, within the tolerance.
     """
 
     section: Plane
@@ -78,16 +77,10 @@ class PlaneRegions:
     offsets: NDArray[np.int64]
     packed: NDArray[np.uint8]
     sites: tuple[Site, ...]
-    areas: NDArray[np.float64]
-    centres: NDArray[np.float64]
-    values: NDArray[np.float64] | None
-    gradients: NDArray[np.float64] | None
-    neighbours: NDArray[np.int64]
-    edges: NDArray[np.int64]
-    region: NDArray[np.int64]
-    linear_region: NDArray[np.int64] | None
+    corner_values: NDArray[np.float64] | None
     complete: bool
     tolerance: float
+    n_near_ties: int
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -102,10 +95,69 @@ class PlaneRegions:
         """Distinct activation patterns; a lower bound if not `complete`."""
         return int(self.region.max(initial=-1)) + 1
 
+    @cached_property
+    def region(self) -> NDArray[np.int64]:
+        """(n_cells,) the activation region of each cell: cells of one pattern have one number."""
+        found: NDArray[np.int64] = distinct(self.packed).inverse
+        return found
+
+    @property
+    def areas(self) -> NDArray[np.float64]:
+        """(n_cells,) in the plane's coordinates, infinite for an unbounded cell; times `section.area_unit` in the input space."""
+        return self._areas_and_centres[0]
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """(n_cells, 2) a point inside each cell."""
+        return self._areas_and_centres[1]
+
+    @property
+    def neighbours(self) -> NDArray[np.int64]:
+        """(n_edges, 2) pairs of cells that share an edge."""
+        return self._shared_edges[0]
+
+    @property
+    def edges(self) -> NDArray[np.int64]:
+        """(n_edges, 2) the two corners of the edge that each pair of neighbours shares."""
+        return self._shared_edges[1]
+
+    @property
+    def values(self) -> NDArray[np.float64] | None:
+        """(n_cells, n_outputs) the model's output at the centres; `None` where it is not piecewise linear."""
+        return None if self._maps is None else self._maps[0]
+
+    @property
+    def gradients(self) -> NDArray[np.float64] | None:
+        """(n_cells, n_outputs, 2) the output's derivatives by the plane's coordinates; `None` where it is not piecewise linear."""
+        return None if self._maps is None else self._maps[1]
+
+    @cached_property
+    def linear_region(self) -> NDArray[np.int64] | None:
+        """(n_cells,) the linear region of each cell: neighbours with one affine map; `None` where the output is not piecewise linear."""
+        if self._maps is None:
+            return None
+        _, gradients, noise = self._maps
+        kinked = kinked_edges(self.neighbours, gradients, noise)
+        return components(len(self), self.neighbours[~kinked])
+
     @property
     def n_linear_regions(self) -> int | None:
         """Maximal connected sets on which the model is one affine map; `None` where the output is not piecewise linear."""
         return None if self.linear_region is None else int(self.linear_region.max(initial=-1)) + 1
+
+    @cached_property
+    def _areas_and_centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return areas_and_centres(self.places, self.corners, self.offsets)
+
+    @cached_property
+    def _shared_edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return shared_edges(self.corners, self.offsets)
+
+    @cached_property
+    def _maps(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+        if self.corner_values is None:
+            return None
+        return local_maps(self.places, self.corner_values, self.corners, self.offsets, self.centres)
 
     @cached_property
     def n_components(self) -> int:
@@ -191,7 +243,9 @@ class PlaneRegions:
             raise ValueError(f"colour={colour!r}: choose 'region', 'linear_region', 'norm' or 'class'")
         values, norms, linear = self.values, self.norms, self.linear_region
         if colour != "region" and (values is None or norms is None or linear is None):
-            raise NotPiecewiseLinearError(f"colour={colour!r} needs an output that is piecewise linear; colour='region' does not")
+            raise NotPiecewiseLinearError(
+                f"colour={colour!r} needs an output that is piecewise linear; colour='region' does not"
+            )
         shown = window or self.window or self.corner_window
         points, offsets = clipped_polygons(self.places, self.corners, self.offsets, shown)
         examples = self.section.examples
@@ -265,15 +319,16 @@ class PlaneRegions:
         u, v = self.section.u.flatten().cpu().numpy(), self.section.v.flatten().cpu().numpy()
         gram = np.array([[u @ u, u @ v], [u @ v, v @ v]])
         inverse = np.linalg.inv(np.linalg.cholesky(gram))
-        found: NDArray[np.float64] = np.linalg.svd(self.gradients @ inverse.T, compute_uv=False)[:, 0]
-        return found
+        singular = np.linalg.svd(self.gradients @ inverse.T, compute_uv=False)
+        return singular[:, 0].astype(np.float64, copy=False)
 
     def __repr__(self) -> str:
         linear = "" if self.n_linear_regions is None else f", {self.n_linear_regions:,} linear regions"
         where = "the whole plane" if self.window is None else f"window {self.window}"
         neurons = sum(site.n_neurons for site in self.sites)
         at_least = "" if self.complete else "at least "
-        return f"PlaneRegions({at_least}{self.n_regions:,} activation regions{linear}; {self.n_cells:,} cells, {neurons:,} neurons, {where})"
+        counts = f"{at_least}{self.n_regions:,} activation regions{linear}"
+        return f"PlaneRegions({counts}; {self.n_cells:,} cells, {neurons:,} neurons, {where})"
 
     def to_dict(self) -> dict[str, Any]:
         """Counts and how they were made, as plain values."""
@@ -284,6 +339,7 @@ class PlaneRegions:
             "complete": self.complete,
             "window": None if self.window is None else list(self.window),
             "tolerance": self.tolerance,
+            "n_near_ties": self.n_near_ties,
         }
 
 
@@ -505,8 +561,8 @@ def _assembled(
     places, values, corners, offsets = _joined(blocks)
     packed = np.concatenate([block.packed for block in blocks])
     hidden = np.concatenate([block.hidden for block in blocks])
-    pairs, edges = shared_edges(corners, offsets)
     if window is None or not program.exposes_cells:
+        pairs, _ = shared_edges(corners, offsets)
         # cells that were taken apart only to be split: on both sides of an edge all is the same
         same = (packed[pairs[:, 0]] == packed[pairs[:, 1]]).all(axis=1) & (
             hidden[pairs[:, 0]] == hidden[pairs[:, 1]]
@@ -514,17 +570,7 @@ def _assembled(
         if same.any():
             groups = components(len(offsets) - 1, pairs[same])
             corners, offsets, of = merged_outlines(corners, offsets, groups)
-            packed, hidden = packed[of], hidden[of]
-            pairs, edges = shared_edges(corners, offsets)
-    areas, centres = areas_and_centres(places, corners, offsets)
-    at_centres = gradients = linear = None
-    if values is not None:
-        from actscope.regions.mapping import kinked_edges, local_maps
-
-        at_centres, gradients, noise = local_maps(places, values, corners, offsets, centres)
-        kinked = kinked_edges(places, edges, pairs, gradients, noise)
-        linear = components(len(offsets) - 1, pairs[~kinked])
-    region = np.arange(len(packed)) if program.exposes_cells and not len(packed) else distinct(packed).inverse
+            packed = packed[of]
     return PlaneRegions(
         section=section,
         window=window,
@@ -533,16 +579,10 @@ def _assembled(
         offsets=offsets,
         packed=packed,
         sites=program.sites,
-        areas=areas,
-        centres=centres,
-        values=at_centres,
-        gradients=gradients,
-        neighbours=pairs,
-        edges=edges,
-        region=region,
-        linear_region=linear,
+        corner_values=values,
         complete=not partitioner.limited,
         tolerance=partitioner.tolerance,
+        n_near_ties=partitioner.n_near_ties,
     )
 
 

@@ -123,7 +123,8 @@ class Plane:
         """The inputs at coordinates (n, 2): (n, *input_shape) float64."""
         at = torch.as_tensor(np.asarray(coordinates, dtype=float).reshape(-1, 2), device=self.u.device)
         a, b = (at[:, i].reshape(-1, *[1] * self.u.ndim) for i in (0, 1))
-        return self.origin + a * self.u + b * self.v
+        found: Tensor = self.origin + a * self.u + b * self.v
+        return found
 
     def coordinates(self, x: Any) -> NDArray[np.float64]:
         """The coordinates (n, 2) of the points of the plane that are nearest to inputs (n, *input_shape)."""
@@ -138,4 +139,5 @@ class Plane:
 
 
 def _longest(points: Tensor) -> Tensor:
-    return points.flatten(1).norm(dim=1).max()
+    longest: Tensor = points.flatten(1).norm(dim=1).max()
+    return longest

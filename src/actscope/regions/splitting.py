@@ -17,6 +17,7 @@ from actscope.codes.compiling import compiled
 __all__ = [
     "MOST_FUNCTIONS",
     "choice_signatures",
+    "classify",
     "find_choice_functions",
     "find_site_functions",
     "point_keys",
@@ -29,49 +30,71 @@ MOST_FUNCTIONS = 62
 
 
 @compiled
-def find_site_functions(z, weights, levels, rows, columns, corners, offsets, most, starts, functions):  # type: ignore[no-untyped-def]  # numba reads no annotations
-    """For each polygon, the (value, level) pairs that are positive at one corner and negative at another, `most` of them at the most.
+def classify(z, weights, levels, rows, columns, first, signs):
+    """Fill `signs` for the points from `first` on.
 
     Args:
+        signs: (n_levels, n_points - first, 3, n_words) int64: bits of the values above the level, below it, and within the
+            tolerance of it; bit j of word w is value 64 w + j.
+    """
+    n_values = z.shape[1]
+    for k in range(len(levels)):
+        for v in range(first, len(z)):
+            at, row = levels[k] * weights[v], rows[v]
+            for w in range(signs.shape[3]):
+                above, below = np.int64(0), np.int64(0)
+                start = 64 * w
+                n_bits = min(64, n_values - start)
+                for j in range(n_bits):
+                    value, limit = z[v, start + j] - at, row * columns[start + j]
+                    above |= np.int64(value > limit) << j
+                    below |= np.int64(value < -limit) << j
+                full = -1 if n_bits == 64 else (1 << n_bits) - 1
+                signs[k, v - first, 0, w], signs[k, v - first, 1, w] = above, below
+                signs[k, v - first, 2, w] = full & ~(above | below)
+
+
+@compiled
+def find_site_functions(signs, corners, offsets, most, starts, functions):
+    """For each polygon, the (value, level) pairs that are above at one corner and below at another, `most` of them at the most.
+
+    Args:
+        signs: (n_levels, n_points, 3, n_words) int64 from `classify`.
         starts: (n_polygons + 1,) becomes where the functions of each polygon begin.
         functions: (room, 3) becomes the functions; where the room does not suffice, only the returned number of them is right.
 
     Returns:
         How many there are, and whether some polygon has more than `most`.
     """
-    n_values = z.shape[1]
-    above = np.zeros(n_values, dtype=np.uint8)
-    below = np.zeros(n_values, dtype=np.uint8)
     n = 0
     more = False
     starts[0] = 0
     for p in range(len(offsets) - 1):
         taken = 0
-        for k in range(len(levels)):
-            above[:] = 0
-            below[:] = 0
-            for q in range(offsets[p], offsets[p + 1]):
-                v = corners[q]
-                at, row = levels[k] * weights[v], rows[v]
-                for j in range(n_values):
-                    value, limit = z[v, j] - at, row * columns[j]
-                    above[j] |= value > limit
-                    below[j] |= value < -limit
-            for j in range(n_values):
-                if above[j] & below[j]:
-                    if taken == most:
-                        more = True
-                        break
-                    if n < len(functions):
-                        functions[n, 0], functions[n, 1], functions[n, 2] = j, -1, k
-                    n += 1
-                    taken += 1
+        for k in range(signs.shape[0]):
+            for w in range(signs.shape[3]):
+                above, below = 0, 0
+                for q in range(offsets[p], offsets[p + 1]):
+                    above |= signs[k, corners[q], 0, w]
+                    below |= signs[k, corners[q], 1, w]
+                cut = above & below
+                if cut == 0:
+                    continue
+                for j in range(64):
+                    if (cut >> j) & 1:
+                        if taken == most:
+                            more = True
+                            break
+                        if n < len(functions):
+                            functions[n, 0], functions[n, 1], functions[n, 2] = 64 * w + j, -1, k
+                        n += 1
+                        taken += 1
         starts[p + 1] = n
     return n, more
 
 
 @compiled
-def find_choice_functions(z, rows, columns, windows, corners, offsets, most, starts, functions):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def find_choice_functions(z, rows, columns, windows, corners, offsets, most, starts, functions):
     """For each polygon and each window of which no entry is the largest all over it, the difference of two entries that changes sign.
 
     The split by this difference leaves less to decide; call again until nothing is found. Arguments as for `find_site_functions`.
@@ -129,7 +152,7 @@ def find_choice_functions(z, rows, columns, windows, corners, offsets, most, sta
 
 
 @compiled
-def _largest(z, windows, window, v):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def _largest(z, windows, window, v):
     best = -1
     for q in range(windows.shape[1]):
         e = windows[window, q]
@@ -139,14 +162,14 @@ def _largest(z, windows, window, v):  # type: ignore[no-untyped-def]  # numba re
 
 
 @compiled
-def _grown(array, room):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def _grown(array, room):
     larger = np.zeros(room, dtype=array.dtype)
     larger[: len(array)] = array
     return larger
 
 
 @compiled
-def _place_of(table, u, v, f, size):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def _place_of(table, u, v, f, size):
     """Where in the table the point between u and v on function f is, or would be."""
     h = (u * 0x9E3779B97F4A7C1 + v * 0x2545F4914F6CDD1D + f * 0x165667B19E3779F9) & 0x7FFFFFFFFFFFFFFF
     h ^= h >> 31
@@ -173,7 +196,7 @@ def split_polygons(
     n_in_table,
     first_new,
     most_polygons,
-):  # type: ignore[no-untyped-def]  # numba reads no annotations
+):
     """Split each polygon by its functions.
 
     Args:
@@ -186,7 +209,8 @@ def split_polygons(
 
     Returns:
         parents (n_new, 2), factors (n_new, 2), made_by (n_new,) the function's number, new weights (n_new,); corners, offsets and the
-        parent of each polygon now; the table, how many it holds, and whether the limit was met.
+        parent of each polygon now; the table, how many it holds, whether the limit was met, and how often a cut went
+        through a corner that was there.
     """
     n_new = 0
     parents = np.zeros((1024, 2), dtype=np.int64)
@@ -196,7 +220,7 @@ def split_polygons(
     out_corners = np.zeros(len(corners) * 2 + 1024, dtype=np.int64)
     out_offsets = np.zeros(len(offsets) * 2 + 1024, dtype=np.int64)
     out_parents = np.zeros(len(offsets) * 2 + 1024, dtype=np.int64)
-    n_out, n_corners = 0, 0
+    n_out, n_corners, n_ties = 0, 0, 0
     size = len(table)
     limited = False
 
@@ -319,6 +343,7 @@ def split_polygons(
                 )
                 if not local_above[outside] & bit:
                     found = outside  # the line goes through a corner
+                    n_ties += 1
                 else:
                     u, v = local_number[inside], local_number[outside]
                     lower, upper = min(u, v), max(u, v)
@@ -426,34 +451,33 @@ def split_polygons(
         table,
         n_in_table,
         limited,
+        n_ties,
     )
 
 
 @compiled
-def write_polygon_patterns(z, weights, levels, planes, rows, columns, corners, offsets, n_bytes_a_plane, packed):  # type: ignore[no-untyped-def]  # numba reads no annotations
-    """Fill `packed` (n_polygons, bytes) with the pattern of each polygon that nothing cuts: one plane of bits a level that counts."""
-    n_values = z.shape[1]
-    above = np.zeros(8 * n_bytes_a_plane, dtype=np.uint8)
+def write_polygon_patterns(signs, planes, corners, offsets, n_bytes_a_plane, packed):
+    """Fill `packed` (n_polygons, bytes) with the pattern of each polygon that nothing cuts: one plane of bits a level that counts.
+
+    Args:
+        signs: (n_levels, n_points, 3, n_words) int64 from `classify`.
+        planes: (n_levels,) which plane each level is; -1 for a level that does not count.
+    """
     for p in range(len(offsets) - 1):
-        for k in range(len(levels)):
+        for k in range(len(planes)):
             if planes[k] < 0:
                 continue
-            above[:] = 0
-            for q in range(offsets[p], offsets[p + 1]):
-                v = corners[q]
-                at, row = levels[k] * weights[v], rows[v]
-                for j in range(n_values):
-                    above[j] |= z[v, j] - at > row * columns[j]
             start = planes[k] * n_bytes_a_plane
-            for byte in range(n_bytes_a_plane):
-                value = 0
-                for bit in range(8):
-                    value |= above[8 * byte + bit] << bit
-                packed[p, start + byte] = value
+            for w in range(signs.shape[3]):
+                above = 0
+                for q in range(offsets[p], offsets[p + 1]):
+                    above |= signs[k, corners[q], 0, w]
+                for byte in range(min(8, n_bytes_a_plane - 8 * w)):
+                    packed[p, start + 8 * w + byte] = (above >> (8 * byte)) & 255
 
 
 @compiled
-def choice_signatures(z, rows, columns, windows, corners, offsets, signatures):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def choice_signatures(z, rows, columns, windows, corners, offsets, signatures):
     """Fill `signatures` (n_polygons,) with a number that tells the choices of each polygon apart from all others, but for one in 2^60."""
     n_windows, k = windows.shape
     for p in range(len(offsets) - 1):
@@ -485,7 +509,7 @@ def choice_signatures(z, rows, columns, windows, corners, offsets, signatures): 
 
 
 @compiled
-def point_keys(keys, first_new, parents, made_by, stop):  # type: ignore[no-untyped-def]  # numba reads no annotations
+def point_keys(keys, first_new, parents, made_by, stop):
     """Fill `keys` from `first_new` on: a number for each new point that depends on its parents' and its function alone."""
     for i in range(len(parents)):
         a, b = keys[parents[i, 0]], keys[parents[i, 1]]

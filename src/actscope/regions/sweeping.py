@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Switches:
     def take(self, rows: Any) -> Switches:
         """Some of the switches."""
         names = ("line", "t", "step", "index", "level", "rises", "before", "after")
-        return Switches(*(getattr(self, name)[rows] for name in names), step_names=self.step_names)
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def of_line(self, line: int) -> Switches:
         """The switches of one line."""
