@@ -223,7 +223,7 @@ def _on_slope_one(tally: SiteTally) -> NDArray[np.bool_]:
 
 def _any_position(tally: SiteTally, of_neurons: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(n_units,) bool: whether it holds for any position of the unit."""
-    found: NDArray[np.bool_] = of_neurons.reshape(tally.n_units, tally.n_positions).any(axis=1)
+    found: NDArray[np.bool_] = np.logical_or.reduce(of_neurons.reshape(tally.n_units, tally.n_positions), axis=1)
     return found
 
 
