@@ -1,4 +1,5 @@
-"""The command line: `actscope demo`, `actscope examine`, `actscope neurons`, `actscope sites`."""
+"""The command line: `actscope demo`, `actscope examine`, `actscope neurons`, `actscope regions`,
+`actscope sites`."""
 
 from __future__ import annotations
 
@@ -156,6 +157,102 @@ def neurons(
         _echo_worst(found, worst)
     if out is not None:
         typer.echo(f"Table of {found.n_units:,} units: {out}")
+
+
+@app.command()
+def regions(
+    model: Annotated[str, typer.Argument(help="package.module:name of a model, or of a function that makes one.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for it: .safetensors, or a state dict in .pt or .pth.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="package.module:name of data or loaders, or an .npz file.")] = None,
+    dataset: Dataset = None,
+    data_dir: DataDir = None,
+    split: Annotated[str, typer.Option(help="Where the examples are taken from: train or test.")] = "test",
+    plane: Annotated[
+        tuple[int, int, int] | None, typer.Option(metavar="I J K", help="The plane through three examples.")
+    ] = None,
+    through_origin: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="I J", help="The plane through two examples and the origin.")
+    ] = None,
+    random_plane: Annotated[
+        str | None,
+        typer.Option(metavar="SHAPE", help="A plane in a random direction among inputs of a shape, such as 3,32,32."),
+    ] = None,
+    line: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="I J", help="The segment between two examples.")
+    ] = None,
+    window: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(
+            metavar="X0 X1 Y0 Y1", help="What of the plane to look at, in its coordinates. Default: -1 1 -1 1."
+        ),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="The whole plane, or the whole line.")] = False,
+    layers: Layers = None,
+    breakpoints: Annotated[str | None, typer.Option(help="Other breakpoints for all sites, such as -1,1.")] = None,
+    colour: Annotated[str, typer.Option(help="region, linear_region, norm or class.")] = "region",
+    samples: Annotated[
+        int | None,
+        typer.Option(min=2, help="Look at a grid of so many points a side: for models that are not piecewise linear."),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the result with the model itself.")] = False,
+    max_regions: Annotated[int | None, typer.Option(min=1, help="Stop beyond so many cells, and say so.")] = None,
+    device: Device = None,
+    seed: Seed = 0,
+    title: Annotated[str | None, typer.Option(help="The page's title.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A page (.html), the picture (.png, .svg, .pdf), the numbers (.json) or the cells (.geojson)."
+        ),
+    ] = Path("regions.html"),
+    quiet: Quiet = False,
+) -> None:
+    """Count and draw the activation regions on a line or in a plane, exactly. A model of two inputs needs no data."""
+    from actscope.named import load_model
+    from actscope.report.partition_page import require_suffix, save_partition
+    from actscope.report.partitioning import Where, find_partition
+
+    require_suffix(out)
+    if colour not in ("region", "linear_region", "norm", "class"):
+        raise ValueError(f"--colour {colour}: choose region, linear_region, norm or class")
+    where = Where(plane, through_origin, random_plane, line, window, whole, samples)
+    network = load_model(model, weights=weights)
+    examples, source = None, ""
+    if where.indices:
+        pair = _data(data, dataset, data_dir, quiet)
+        if split not in ("train", "test"):
+            raise ValueError(f"--split {split}: choose train or test")
+        if split == "test" and pair[1] is None:
+            raise ValueError(f"--split test: {dataset or data} has no test data; pass --split train")
+        examples, source = pair[split == "test"], f"{dataset or data} ({split})"
+    found, picked = find_partition(
+        network,
+        where,
+        examples,
+        source=source,
+        layers=layers,
+        breakpoints=breakpoints,
+        verify=verify,
+        max_regions=max_regions,
+        device=device,
+        seed=seed,
+        progress=_shows_progress(quiet),
+    )
+    save_partition(
+        found,
+        out,
+        model=network,
+        picked=picked,
+        colour=colour,  # type: ignore[arg-type]  # plot itself refuses what is none
+        class_names=getattr(examples, "classes", ()),
+        title=title or f"Activation regions of {model}",
+        subtitle=where.said(source),
+    )
+    if not quiet:
+        typer.echo(repr(found))
+    typer.echo(f"{'Page' if out.suffix == '.html' else 'File'}: {out}")
 
 
 @app.command()

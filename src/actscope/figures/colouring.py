@@ -21,9 +21,7 @@ REGIONS = (
 )
 
 
-def neighbour_colours(
-    n: int, pairs: ArrayLike, *, n_colours: int = len(REGIONS), seed: int = 0
-) -> NDArray[np.int64]:
+def neighbour_colours(n: int, pairs: ArrayLike, *, n_colours: int = len(REGIONS), seed: int = 0) -> NDArray[np.int64]:
     """(n,) a colour 0 … n_colours - 1 for each of n things, so that two of a pair differ, and all colours are used about alike.
 
     Greedy, in the order of falling numbers of neighbours, each choice drawn from the colours that are left. Where all are taken,

@@ -54,7 +54,7 @@ def draw_switches(
     for i in range(n_rows):
         mine = at[(row == i) & within]
         crowded = len(mine) > _CROWDED
-        ax.hlines(i, low, high, color=NEUTRAL, linewidth=0.5, alpha=0.5, zorder=1)
+        ax.hlines(i - 0.16 * crowded, low, high, color=NEUTRAL, linewidth=0.5, alpha=0.5, zorder=1)
         if crowded:
             _draw_density(ax, mine, low, high, i)
         ax.vlines(
@@ -83,7 +83,11 @@ def draw_switches(
                 ax.axvline(end, color=NEUTRAL, linestyle=(0, (3, 2)), linewidth=0.9, zorder=0)
         beyond = int((~within).sum())
         if beyond:
-            ax.set_title(f"{counted(beyond, 'switch').replace('switchs', 'switches')} beyond what is shown", fontsize=9, loc="right")
+            ax.set_title(
+                f"{counted(beyond, 'switch').replace('switchs', 'switches')} beyond what is shown",
+                fontsize=9,
+                loc="right",
+            )
     ax.set_xlim(low, high)
     ax.set_ylim(-0.6, n_rows - 0.4)
     ax.set_yticks(range(n_rows), shortened_alike(list(names)) if names else [])

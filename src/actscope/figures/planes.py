@@ -28,9 +28,6 @@ _NAMED_CLASSES = 20
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
-_INK = "#16191c"
-_HALO = "#ffffff"
-
 
 def draw_plane_regions(
     points: ArrayLike,
@@ -106,8 +103,8 @@ def draw_plane_values(
     cells.set_array(value[np.diff(np.asarray(offsets)) > 0])
     cells.set(cmap="viridis", norm=scale)
     bar = ax.figure.colorbar(cells, ax=ax, label=label, fraction=0.046, pad=0.03)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # a spine, which the stubs take for a patch factory
-    return _finished(ax, window, examples, example_names, boundary, line=_HALO, halo=_INK)
+    bar.outline.set_visible(False)
+    return _finished(ax, window, examples, example_names, boundary, line=_paper(), halo=_ink())
 
 
 def draw_plane_classes(
@@ -131,7 +128,8 @@ def draw_plane_classes(
         points, offsets, groups, neighbours, window, examples, example_names, boundary, ax: as for `draw_plane_regions`.
 
     Example:
-        >>> ax = draw_plane_classes([[0, 0], [1, 0], [0, 1]], [0, 3], [1], groups=[0], neighbours=[], window=(0, 1, 0, 1), class_names=["a", "b"])
+        >>> triangle, window = [[0, 0], [1, 0], [0, 1]], (0, 1, 0, 1)
+        >>> ax = draw_plane_classes(triangle, [0, 3], [1], groups=[0], neighbours=[], window=window, class_names=["a", "b"])
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
         ['b']
     """
@@ -143,7 +141,7 @@ def draw_plane_classes(
     shade = neighbour_colours(int(group.max(initial=-1)) + 1, pairs, n_colours=5)[group]
     base = np.array([to_rgb(class_colour(index)) for index in range(int(of.max(initial=0)) + 1)])
     paleness = np.linspace(0.08, 0.46, 5)[shade][:, None]
-    ax = _axes(ax, window)
+    ax = _axes(ax, window, legend=True)
     _add_cells(ax, points, offsets, (1 - paleness) * base[of] + paleness)
     present = np.unique(of[np.diff(np.asarray(offsets)) > 0])
     if len(present) <= _NAMED_CLASSES:
@@ -200,10 +198,18 @@ def draw_adjacency(
     cells.set_edgecolor("#c3cad1")
     thickness = float(np.clip(30 / np.sqrt(max(len(seen), 1)), 0.15, 1.1))
     ax.add_collection(
-        LineCollection(list(at[pairs]), colors="#3a6ea5", linewidths=thickness, zorder=2, rasterized=len(pairs) > _VECTOR_CELLS)
+        LineCollection(
+            list(at[pairs]), colors="#3a6ea5", linewidths=thickness, zorder=2, rasterized=len(pairs) > _VECTOR_CELLS
+        )
     )
     ax.scatter(
-        *at[seen].T, s=(6 * thickness) ** 2 * 0.6, color="#1d3f66", linewidths=0, zorder=3, rasterized=len(seen) > _VECTOR_CELLS
+        at[seen, 0],
+        at[seen, 1],
+        s=(6 * thickness) ** 2 * 0.6,
+        color="#1d3f66",
+        linewidths=0,
+        zorder=3,
+        rasterized=len(seen) > _VECTOR_CELLS,
     )
     return _finished(ax, window, examples, example_names, None)
 
@@ -244,9 +250,17 @@ def draw_pixels(
     ax = _axes(ax, window)
     ax.imshow(picture, origin="lower", extent=window, interpolation="nearest", aspect="equal")
     borders = _pixel_borders(grid, window)
-    thickness = float(np.clip(60 / np.sqrt(max(len(borders), 1)), 0.2, 0.8))
+    thickness = float(
+        np.clip(120 / max(grid.shape), 0.12, 1.0)
+    )  # a third of a pixel, which is about a point at 300 a side
     ax.add_collection(
-        LineCollection(borders, colors=_INK, linewidths=thickness, capstyle="projecting", rasterized=len(borders) > _VECTOR_CELLS)
+        LineCollection(
+            borders,
+            colors=_paper(),
+            linewidths=thickness,
+            capstyle="projecting",
+            rasterized=len(borders) > _VECTOR_CELLS,
+        )
     )
     return _finished(ax, window, examples, example_names, None)
 
@@ -271,10 +285,24 @@ def _pixel_borders(grid: NDArray[np.int64], window: Window) -> list[NDArray[np.f
     return list(np.concatenate(segments))
 
 
-def _axes(ax: Axes | None, window: Window, *, bar: bool = False) -> Axes:
+def _ink() -> str:
+    """The colour of text: a page may turn it over for the dark."""
+    import matplotlib
+
+    return str(matplotlib.rcParams["text.color"])
+
+
+def _paper() -> str:
+    """The colour behind everything."""
+    import matplotlib
+
+    return str(matplotlib.rcParams["axes.facecolor"])
+
+
+def _axes(ax: Axes | None, window: Window, *, bar: bool = False, legend: bool = False) -> Axes:
     shape = float(np.clip((window[3] - window[2]) / (window[1] - window[0]), 0.3, 2.0))
     width = 4.6 if shape <= 1 else max(2.6, 4.6 / shape)
-    return axes_or_new(ax, width=width + 0.4 + 0.7 * bar, height=width * shape + 0.5)
+    return axes_or_new(ax, width=width + 0.6 + 0.7 * bar, height=width * shape + 0.35 + 0.35 * legend)
 
 
 def _add_cells(ax: Axes, points: ArrayLike, offsets: ArrayLike, colours: ArrayLike | None) -> PolyCollection:
@@ -295,7 +323,7 @@ def _add_cells(ax: Axes, points: ArrayLike, offsets: ArrayLike, colours: ArrayLi
     cells = PolyCollection(
         vertices,  # type: ignore[arg-type]  # an array of equal polygons is taken as it is
         facecolors=None if colours is None else np.asarray(colours)[seen],
-        edgecolors="face" if many else _HALO,
+        edgecolors="face" if many else _paper(),
         linewidths=0.15 if many else float(np.clip(18 / np.sqrt(max(n, 1)), 0.12, 1.2)),
         joinstyle="round",
         rasterized=n > _VECTOR_CELLS,
@@ -312,11 +340,11 @@ def _finished(
     names: Sequence[str],
     boundary: ArrayLike | None,
     *,
-    line: str = _INK,
-    halo: str = _HALO,
+    line: str | None = None,
+    halo: str | None = None,
 ) -> Axes:
     if boundary is not None:
-        _draw_boundary(ax, boundary, line, halo)
+        _draw_boundary(ax, boundary, line or _ink(), halo or _paper())
     if examples is not None:
         _mark(ax, np.asarray(examples, dtype=float).reshape(-1, 2), names, window)
     ax.set_xlim(window[0], window[1])
@@ -336,7 +364,8 @@ def _draw_boundary(ax: Axes, boundary: ArrayLike, line: str, halo: str) -> None:
     many = len(segments) > _VECTOR_CELLS
     for colour, width in ((halo, 3.2), (line, 1.5)):
         ax.add_collection(
-            LineCollection(segments, colors=colour, linewidths=width, capstyle="round", zorder=4, rasterized=many), autolim=False
+            LineCollection(segments, colors=colour, linewidths=width, capstyle="round", zorder=4, rasterized=many),
+            autolim=False,
         )
 
 
@@ -346,7 +375,15 @@ def _mark(ax: Axes, examples: NDArray[np.float64], names: Sequence[str], window:
     size = max(window[1] - window[0], window[3] - window[2])
     gaps = np.abs(examples[:, None] - examples[None]).max(axis=2) + np.where(np.eye(len(examples)) > 0, np.inf, 0)
     crowded = len(examples) > 1 and float(gaps.min()) < 0.06 * size
-    ax.scatter(*examples.T, s=12 if crowded else 34, color=_INK, edgecolors=_HALO, linewidths=0.8 if crowded else 1.4, zorder=5)
+    ax.scatter(
+        examples[:, 0],
+        examples[:, 1],
+        s=12 if crowded else 34,
+        color=_ink(),
+        edgecolors=_paper(),
+        linewidths=0.8 if crowded else 1.4,
+        zorder=5,
+    )
     if crowded:  # names would hide each other, and what lies between the examples
         return
     middle = ((window[0] + window[1]) / 2, (window[2] + window[3]) / 2)
@@ -359,8 +396,8 @@ def _mark(ax: Axes, examples: NDArray[np.float64], names: Sequence[str], window:
             textcoords="offset points",
             ha="right" if leftwards else "left",
             va="top" if downwards else "bottom",
-            color=_INK,
+            color=_ink(),
             fontsize=10,
-            bbox={"boxstyle": "round,pad=0.2", "facecolor": _HALO, "edgecolor": "none", "alpha": 0.85},
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": _paper(), "edgecolor": "none", "alpha": 0.85},
             zorder=6,
         )

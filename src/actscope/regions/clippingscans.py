@@ -14,7 +14,11 @@ __all__ = ["box_cells", "clip_convex", "clip_polygons", "find_polygons"]
 
 @compiled
 def clip_convex(
-    polygon: NDArray[np.float64], n: int, form: NDArray[np.float64], anchor: NDArray[np.float64], out: NDArray[np.float64]
+    polygon: NDArray[np.float64],
+    n: int,
+    form: NDArray[np.float64],
+    anchor: NDArray[np.float64],
+    out: NDArray[np.float64],
 ) -> int:
     """Write what is left of a polygon where form · (x, y, w) ≥ 0 to `out`; how many corners that has.
 
@@ -83,11 +87,7 @@ def clip_polygons(
             place = places[corners[j]]
             one[n] = place
             whole &= place[2] == 0
-            inside &= (
-                place[2] > 0
-                and window[0] <= place[0] <= window[1]
-                and window[2] <= place[1] <= window[3]
-            )
+            inside &= place[2] > 0 and window[0] <= place[0] <= window[1] and window[2] <= place[1] <= window[3]
             n += 1
         if not inside:
             if whole and n > 0 and _goes_around(one, n):

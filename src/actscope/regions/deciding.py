@@ -44,7 +44,7 @@ def decision_boundary(
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
         >>> _ = model.load_state_dict({"0.weight": torch.eye(2), "0.bias": torch.full((2,), 2.0)})
         >>> decision_boundary(plane(model)).tolist()
-        [[[1.0, 1.0], [-1.0, -1.0]]]
+        [[[-1.0, -1.0], [1.0, 1.0]]]
     """
     from actscope.regions.decidingscans import find_boundaries
 
@@ -56,7 +56,9 @@ def decision_boundary(
     if found.values.shape[1] < 2:
         raise ValueError("the model has one output: a decision boundary is where the two largest of several are equal")
     if not found.complete:
-        raise ValueError("the partition was stopped by max_regions, and its cells have no affine maps: raise max_regions")
+        raise ValueError(
+            "the partition was stopped by max_regions, and its cells have no affine maps: raise max_regions"
+        )
     seen = window or found.window or found.corner_window
     points, offsets = clipped_polygons(found.places, found.corners, found.offsets, seen)
     inner = find_boundaries(points, offsets, found.centres, found.values, np.ascontiguousarray(found.gradients), _TIE)

@@ -61,7 +61,9 @@ def find_boundaries(
                 a, b = candidates[p], candidates[q]
                 if not _crosses(f, k, a, b, tie * size):
                     continue
-                low, high = _common_part(f, k, a, b, n_candidates, candidates, points[offsets[i] : offsets[i + 1]], ends)
+                low, high = _common_part(
+                    f, k, a, b, n_candidates, candidates, points[offsets[i] : offsets[i + 1]], ends
+                )
                 if high - low <= 1e-12:
                     continue
                 if n_segments == len(segments):

@@ -142,8 +142,8 @@ class SampledPlane:
 
     def __repr__(self) -> str:
         neurons = sum(site.n_neurons for site in self.sites)
-        grid = "×".join(map(str, self.pattern.shape))
-        return f"SampledPlane({self.n_patterns_seen:,} patterns seen at {grid} points, {neurons:,} neurons, window {self.window}; not exact)"
+        seen = f"{self.n_patterns_seen:,} patterns seen at {'×'.join(map(str, self.pattern.shape))} points"
+        return f"SampledPlane({seen}, {neurons:,} neurons, window {self.window}; not exact)"
 
     def to_dict(self) -> dict[str, Any]:
         """What was seen, and how finely it was looked for, as plain values."""
@@ -194,7 +194,9 @@ def sample_line(
     _require_samples(samples)
     a, b = (as_points(torch.as_tensor(x)[None], name)[0] for x, name in ((start, "start"), (end, "end")))
     if a.shape != b.shape:
-        raise ValueError(f"start has shape {tuple(a.shape)} and end {tuple(b.shape)}: a line needs two inputs of one shape")
+        raise ValueError(
+            f"start has shape {tuple(a.shape)} and end {tuple(b.shape)}: a line needs two inputs of one shape"
+        )
     t = np.linspace(0.0, 1.0, samples)
     steps = torch.from_numpy(t).to(a.device).reshape(-1, *[1] * a.ndim)
     reader = _reader(model, layers, breakpoints, activations, device)
@@ -202,7 +204,7 @@ def sample_line(
         reader.observe((a + steps[:2] * (b - a)).cpu())
         reader.plan(2)
         chunk = _chunk(reader, a.numel())
-        parts = [_read(reader, (a + part * (b - a)).cpu()) for part in steps.split(chunk)]
+        parts = [_read(reader, (a + part * (b - a)).cpu()) for part in torch.split(steps, chunk)]
     return SampledLine(a, b, t, np.concatenate(parts), tuple(reader.sites))
 
 
@@ -306,4 +308,5 @@ def _numbered(packed: NDArray[np.uint8], numbers: dict[bytes, int]) -> NDArray[n
     groups = distinct(packed)
     digests = (hashlib.blake2b(packed[i].tobytes(), digest_size=16).digest() for i in groups.first)
     found = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], dtype=np.int64)
-    return found[groups.inverse]
+    each: NDArray[np.int64] = found[groups.inverse]
+    return each

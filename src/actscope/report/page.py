@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from actscope.hashing.membership import Group
     from actscope.report.examination import Report
 
-__all__ = ["render_page"]
+__all__ = ["render_page", "templates"]
 
 _IDS_SHOWN = 10
 _LABELS_SHOWN = 5
@@ -50,7 +50,7 @@ def render_page(report: Report) -> str:
         name: Markup(svg) for name, svg in draw_figures(report).items()
     }  # our own drawing; ElementTree escaped its text
     return (
-        _templates()
+        templates()
         .get_template("report.html.jinja")
         .render(
             report=report,
@@ -82,7 +82,8 @@ def render_page(report: Report) -> str:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of all pages, and the filters that they use."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

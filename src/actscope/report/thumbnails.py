@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-__all__ = ["example_pictures", "png_data_uri"]
+__all__ = ["example_pictures", "indexable", "png_data_uri"]
 
 _SMALLEST, _LARGEST = 4, 1024
 """Sides, in pixels, between which an array is taken for a picture."""
@@ -31,7 +31,7 @@ def example_pictures(data: Any, ids: Sequence[Any]) -> dict[Any, NDArray[np.uint
         By id, (height, width) or (height, width, 3) uint8, all stretched alike so that the darkest value among them is 0 and the
         brightest 255. Empty if the examples are no pictures: (height, width) or (1 or 3, height, width), 4 to 1,024 pixels a side.
     """
-    indexed = _indexable(data)
+    indexed = indexable(data)
     if indexed is None:
         return {}
     pictures: dict[Any, NDArray[np.float64]] = {}
@@ -69,7 +69,7 @@ def png_data_uri(picture: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _indexable(data: Any) -> Any:
+def indexable(data: Any) -> Any:
     """What gives an example for an index: the tensor of inputs, or a map-style data set."""
     if isinstance(data, DataLoader):
         data = data.dataset
