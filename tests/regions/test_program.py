@@ -117,6 +117,7 @@ FINE: dict[str, Callable[..., Any]] = {
     "in place on what was viewed": lambda x, a, b: _views(a(x), lambda h, left, right: (h.relu_(), left - right)[1]),
     "in place, base not read": lambda x, a, b: _views(a(x), lambda h, left, right: left.relu_()),
     "two views of one base": lambda x, a, b: _views(a(x), lambda h, left, right: (left.relu_(), right.mul_(2), h)[2]),
+    "overlapping views of one base": lambda x, a, b: _overlapping(a(x)),
     "a view written twice": lambda x, a, b: _views(a(x), lambda h, left, right: (left.relu_(), left.mul_(2), h)[2]),
     "a view of a view": lambda x, a, b: _nested_views(a(x)),
     "in place on the input": lambda x, a, b: F.relu(x.add_(1)),
@@ -157,6 +158,13 @@ def _nested_views(h: Tensor) -> Tensor:
     square.transpose(1, 2)[:, 0].mul_(2)
     square.select(1, 1).add_(1)
     return F.relu(square.flatten(1))
+
+
+def _overlapping(h: Tensor) -> Tensor:
+    first, second = h[:, :3], h[:, 1:]
+    first.relu_()
+    second[:, 0] = 0.5
+    return torch.cat([first, second, h], dim=1)
 
 
 def _plus_equals(y: Tensor, x: Tensor) -> Tensor:

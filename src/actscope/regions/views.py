@@ -50,32 +50,46 @@ class Views:
 
     def rewritten(self, call: Call) -> list[AffineStep]:
         """The steps that bring the other tensors up to date after a write; those that no step can are refused."""
-        found = [self._after_write(call, old, new) for old, new in call.rewritten]
-        return [step for step in found if step is not None]
-
-    def _after_write(self, call: Call, old: int, new: int) -> AffineStep | None:
-        alignment = self._alignment
-        self._same_tensor(old, new)
+        if not call.rewritten:
+            return []
         written, value = call.refs()[0], call.outputs[0] if call.outputs else -1
-        if not alignment.knows(old) and not alignment.knows(value):
+        updated = {self._origin_of(written): value}
+        steps: list[AffineStep | None] = []
+        viewed: list[tuple[int, int]] = []
+        for old, new in call.rewritten:
+            chain = self._chain(written, self._origin_of(old))
+            if chain is None:
+                viewed.append((old, new))
+                continue
+            alignment = self._alignment
+            before = Ref(old) if alignment.knows(old) else alignment.first.tensors[old]
+            steps.append(self._updating(call, (old, value), new, _written_through, (before, Ref(value), chain)))
+            updated[self._origin_of(old)] = new
+        for old, new in viewed:  # views of what was written to, or of what lies under it
+            ancestor = next((o for o in self._ancestors(old) if o in updated), None)
+            if ancestor is not None:
+                source = updated[ancestor]
+                args = (Ref(source), self._chain(old, ancestor))
+                steps.append(self._updating(call, (source,), new, _viewed, args))
+            elif any(self._alignment.knows(register) for register in (old, value)):
+                self._alignment.refuse(
+                    new,
+                    f"{call.here} writes in place into memory that another view of it is read from later (clone it first)",
+                )
+        for old, new in call.rewritten:
+            self._same_tensor(old, new)
+        return [step for step in steps if step is not None]
+
+    def _updating(
+        self, call: Call, sources: tuple[int, ...], new: int, func: Callable[..., Tensor], args: tuple[Any, ...]
+    ) -> AffineStep | None:
+        alignment = self._alignment
+        if not any(alignment.knows(register) for register in sources):
             return None  # constants: their values after the write are in the recording
-        reason = next((alignment.refusals[r] for r in (value, old) if r in alignment.refusals), None)
-        upwards, downwards = self._chain(written, old), self._chain(old, written)
-        before = Ref(old) if alignment.knows(old) else alignment.first.tensors[old]
-        func: Callable[..., Tensor]
-        args: tuple[Any, ...]
-        if upwards is not None:
-            func, args = _written_through, (before, Ref(value), upwards)
-        elif downwards is not None:
-            func, args = _viewed, (Ref(value), downwards)
-        else:
-            reason = (
-                reason
-                or f"{call.here} writes in place into memory that another view of it is read from later (clone it first)"
-            )
-        varying = [r in alignment.varying for r in ((old, value) if upwards is not None else (value,))]
+        varying = [register in alignment.varying for register in sources]
         if any(varying):
             alignment.varying.add(new)
+        reason = next((alignment.refusals[r] for r in sources if r in alignment.refusals), None)
         if reason is None and not alignment.place(new):
             reason = f"{call.here} {MIXES}"
         if reason is not None:
@@ -83,10 +97,21 @@ class Views:
             return None
         return AffineStep(func, args, {}, (new,), constant=not all(varying), name=call.here)
 
+    def _origin_of(self, register: int) -> int:
+        return self._origin.get(register, register)
+
+    def _ancestors(self, register: int) -> list[int]:
+        """The origins of what a register is a view of, from near to far."""
+        found = []
+        while register in self._views:
+            register = self._views[register].parent
+            found.append(self._origin_of(register))
+        return found
+
     def _chain(self, view: int, ancestor: int) -> tuple[Any, ...] | None:
-        """How `view` was made of `ancestor`, view by view; `None` if it was not."""
+        """How `view` was made of the tensor whose origin is `ancestor`, view by view; `None` if it was not."""
         links: list[Any] = []
-        while self._origin.get(view, view) != self._origin.get(ancestor, ancestor):
+        while self._origin_of(view) != ancestor:
             if view not in self._views:
                 return None
             link = self._views[view]
@@ -95,7 +120,7 @@ class Views:
         return tuple(reversed(links))
 
     def _same_tensor(self, old: int, new: int) -> None:
-        self._origin[new] = self._origin.get(old, old)
+        self._origin[new] = self._origin_of(old)
         if old in self._views:
             self._views[new] = self._views[old]
 
