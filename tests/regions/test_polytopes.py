@@ -18,6 +18,7 @@ from actscope import encode
 from actscope.regions import NotPiecewiseLinearError, read_program
 from actscope.regions.convexsets import merged
 from actscope.regions.facets import facets_by_vertices
+from actscope.regions.linear_programs import LinearProgram, LinearProgramError, maximize
 from actscope.regions.polytopes import polytope
 from actscope.regions.rays import facets_by_rays
 from actscope.training import MLP
@@ -56,6 +57,7 @@ def irredundant(A: NDArray[np.float64], b: NDArray[np.float64]) -> list[int]:
             A_ub=np.vstack([A[others], A[i : i + 1]]),
             b_ub=np.append(b[others], b[i] + 1),
             bounds=(None, None),
+            method="highs-ipm",
         )
         assert best.status == 0
         if -best.fun > b[i] + 1e-7:
@@ -310,3 +312,18 @@ def test_a_result_in_plain_values_names_the_facets_owners() -> None:
     values = cell.to_dict()
     assert [facet["owners"][0] for facet in values["facets"]] == [cell.owners[row][0].to_dict() for row in cell.facets]
     assert {facet["owners"][0]["name"] for facet in values["facets"]} >= {"box"}
+
+
+def test_a_program_on_which_the_simplex_method_gives_up_is_solved_all_the_same() -> None:
+    cell = polytope(mlp(5, 6, 6, seed=2087), point(5, seed=2087))
+    others = np.delete(np.arange(len(cell.b)), 5)
+    matrix, bounds = cell.A[[*others, 5]], np.append(cell.b[others], cell.b[5] + 1)
+    value, place = maximize([LinearProgram(cell.A[5], matrix, bounds)])[0]
+    assert (matrix @ place <= bounds + 1e-8).all()
+    assert value == pytest.approx(cell.A[5] @ place)
+    assert (value > cell.b[5] + 1e-7) == (5 in cell.facets)
+
+
+def test_a_program_without_an_optimum_is_said() -> None:
+    with pytest.raises(LinearProgramError, match="1 constraints"):
+        maximize([LinearProgram(np.array([1.0]), np.array([[-1.0]]), np.zeros(1))])

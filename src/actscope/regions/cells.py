@@ -175,9 +175,8 @@ def _site_rows(
     constant = np.abs(gradients).sum(axis=1) <= NEGLIGIBLE * scale[:, None]
     nearest = levels[np.abs(z[..., None] - levels).argmin(axis=2)]
     on_level = constant & (np.abs(z - nearest) <= NEGLIGIBLE * np.maximum(scale[:, None], np.abs(nearest)))
-    settled = np.where(
-        on_level, nearest, z
-    )  # a value that never leaves its level is off, whatever rounding makes of it
+    # a value that never leaves its level is off, whatever rounding makes of it
+    settled = np.where(on_level, nearest, z)
     intervals = np.searchsorted(levels, settled, side="left")
     parts = []
     for sides in ("either",) if len(levels) == 1 else ("below", "above"):

@@ -17,6 +17,9 @@ TOLERANCE = 1e-9
 _NUMBERS = 40_000
 """Entries of the matrices that go into one call: HiGHS takes about a millisecond to start, and long over thousands of rows at once."""
 
+_METHODS = ("highs", "highs-ipm")
+"""The simplex method gives up on a few small programs in free variables (status unknown), which the interior-point method then solves."""
+
 
 class LinearProgramError(RuntimeError):
     """HiGHS found no optimum where there is one."""
@@ -75,22 +78,25 @@ def _together(programs: Sequence[LinearProgram]) -> list[tuple[float, NDArray[np
 
     fixed = any(program.equal is not None for program in programs)
     empty = [np.zeros((0, len(program.objective))) for program in programs]
-    found = linprog(
-        -np.concatenate([program.objective for program in programs]),
-        A_ub=stacked([program.matrix for program in programs]),
-        b_ub=np.concatenate([program.bounds for program in programs]),
-        A_eq=stacked([e if p.equal is None else p.equal for p, e in zip(programs, empty, strict=True)])
-        if fixed
-        else None,
-        b_eq=np.concatenate([np.zeros(0) if p.values is None else p.values for p in programs]) if fixed else None,
-        bounds=(None, None),
-        method="highs",
-        options={"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE},
-    )
-    if found.status == 0:
-        places = np.split(found.x, np.cumsum([len(program.objective) for program in programs])[:-1])
-        return [(float(p.objective @ place), place) for p, place in zip(programs, places, strict=True)]
+    message = ""
+    for method in _METHODS if len(programs) == 1 else _METHODS[:1]:
+        found = linprog(
+            -np.concatenate([program.objective for program in programs]),
+            A_ub=stacked([program.matrix for program in programs]),
+            b_ub=np.concatenate([program.bounds for program in programs]),
+            A_eq=stacked([e if p.equal is None else p.equal for p, e in zip(programs, empty, strict=True)])
+            if fixed
+            else None,
+            b_eq=np.concatenate([np.zeros(0) if p.values is None else p.values for p in programs]) if fixed else None,
+            bounds=(None, None),
+            method=method,
+            options={"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE},
+        )
+        if found.status == 0:
+            places = np.split(found.x, np.cumsum([len(program.objective) for program in programs])[:-1])
+            return [(float(p.objective @ place), place) for p, place in zip(programs, places, strict=True)]
+        message = found.message
     if len(programs) > 1:
         middle = len(programs) // 2
         return _together(programs[:middle]) + _together(programs[middle:])
-    raise LinearProgramError(f"HiGHS: {found.message} (a linear program of {programs[0].matrix.shape[0]} constraints)")
+    raise LinearProgramError(f"HiGHS: {message} (a linear program of {programs[0].matrix.shape[0]} constraints)")
