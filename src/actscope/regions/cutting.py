@@ -17,26 +17,69 @@ from torch import Tensor
 from actscope.codes.compiling import compiled
 from actscope.codes.threads import spread
 
-__all__ = ["combining", "count_cuts", "find_choice_cuts", "find_cuts", "row_and_column_scales", "write_patterns"]
+__all__ = ["Scales", "combining", "count_cuts", "find_choice_cuts", "find_cuts", "write_patterns"]
+
+
+_LEAST_SHARE = 1e-3
+"""A point's scale is at least this share of what its distance from the origin suggests: all values may vanish at one point."""
+
+
+class Scales:
+    """How large values have to be to count as positive or negative: `rows[v] * columns[j]` for value j at point v.
+
+    A point's scale is its largest |value|, a value's scale the largest share that it has of any point's. Far points have large values and
+    large rounding errors, so scales go with the points; and where all values of a point vanish, as where all lines of a narrow layer
+    meet, they come from the other points, by their homogeneous coordinates.
+
+    Args:
+        z: (n_points, n_values) float64.
+        places: (n_points, d) homogeneous coordinates in units of what is looked at, weights last.
+        levels: the values that are looked for.
+        tolerance: what counts as zero, as a share of the scale.
+    """
+
+    def __init__(
+        self, z: NDArray[np.float64], places: NDArray[np.float64], levels: NDArray[np.float64], tolerance: float
+    ) -> None:
+        self._level = float(np.abs(levels).max(initial=0.0))
+        self._suggested = 0.0
+        self.rows = self._rows_of(z, places)
+        self.columns = np.zeros(z.shape[1])
+        _column_scales(z, self._level, places[:, -1], self.rows, self.columns)
+        self.columns *= tolerance
+
+    def extend(self, z: NDArray[np.float64], places: NDArray[np.float64]) -> None:
+        """Take in the points that came after those known."""
+        known = len(self.rows)
+        self.rows = np.concatenate([self.rows, self._rows_of(z[known:], places[known:])])
+
+    def _rows_of(self, z: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = np.empty(len(z))
+        _row_scales(z, self._level, places[:, -1], rows)
+        distances = np.abs(places).max(axis=1)
+        if not self._suggested:
+            self._suggested = float((rows / np.where(distances > 0, distances, 1.0)).max(initial=0.0))
+        least: NDArray[np.float64] = _LEAST_SHARE * self._suggested * distances
+        return np.maximum(rows, least)
 
 
 @compiled
-def row_and_column_scales(z, weights, largest_level, rows, columns):
-    """Fill `rows` (n,) with the largest |value| of each point, and `columns` (d,) with the largest share that each value has of it."""
-    for j in range(z.shape[1]):
-        columns[j] = 0.0
+def _row_scales(z, level, weights, rows):
     for i in range(z.shape[0]):
-        most = largest_level * weights[i]
+        most = level * weights[i]
         for j in range(z.shape[1]):
             most = max(most, abs(z[i, j]))
         rows[i] = most
-        if most > 0:
-            share = 1.0 / most
+
+
+@compiled
+def _column_scales(z, level, weights, rows, columns):
+    for i in range(z.shape[0]):
+        if rows[i] > 0:
+            share = 1.0 / rows[i]
+            at_least = level * weights[i] * share
             for j in range(z.shape[1]):
-                columns[j] = max(columns[j], abs(z[i, j]) * share)
-    if largest_level > 0:
-        for j in range(z.shape[1]):
-            columns[j] = 1.0
+                columns[j] = max(columns[j], abs(z[i, j]) * share, at_least)
 
 
 @compiled

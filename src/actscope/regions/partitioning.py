@@ -89,6 +89,7 @@ class Partitioner:
         self._advance = advance
         self._stops = [step for step in program.steps if isinstance(step, (SiteStep, ChoiceStep))]
         self._n_polygons = 0
+        self._unit = np.ones(3)
         self.limited = False
         self.n_near_ties = 0
 
@@ -105,6 +106,7 @@ class Partitioner:
         probe = Probe(self._program, points, weights=places[:, 2])
         keys = np.arange(1, len(places) + 1, dtype=np.int64)
         self._n_polygons = len(offsets) - 1
+        self._unit = np.append(np.abs(places[:, :2]).max(axis=0), 1.0)
         return self._continue(_State(probe, places, keys, corners, offsets, [], []))
 
     def _continue(self, state: _State) -> list[Polygons]:
@@ -112,13 +114,13 @@ class Partitioner:
 
         while (step := state.probe.advance()) is not None:
             if self._count_only and step is self._stops[-1] and isinstance(step, SiteStep):
-                stop = _Stop(state.probe, step, self.tolerance)
+                stop = _Stop(state, step, self.tolerance, self._unit)
                 pieces = count_pieces(
                     stop.z,
                     state.probe.weights,
                     stop.levels,
-                    stop.rows,
-                    stop.columns,
+                    stop.scales.rows,
+                    stop.scales.columns,
                     stop.signs,
                     state.corners,
                     state.offsets,
@@ -159,7 +161,7 @@ class Partitioner:
         from actscope.regions import splitting
 
         origins = np.arange(len(state.offsets) - 1)
-        stop = _Stop(state.probe, step, self.tolerance)
+        stop = _Stop(state, step, self.tolerance, self._unit)
         table = np.full((_INITIAL_TABLE, 4), -1, dtype=np.int64)
         n_in_table = 0
         while not self.limited:
@@ -169,13 +171,14 @@ class Partitioner:
                 break
             allowed = self._most - self._n_polygons + n_before
             parents, factors, made_by, new_weights, corners, offsets, of, table, n_in_table, limited, n_ties = splitting.split_polygons(
-                stop.z, state.probe.weights, stop.levels, stop.rows, stop.columns, state.corners, state.offsets, starts, functions,
+                stop.z, state.probe.weights, stop.levels, stop.scales.rows, stop.scales.columns, state.corners, state.offsets, starts,
+                functions,
                 stop.z.shape[1], table, n_in_table, len(state.places), allowed,
             )  # fmt: skip
             self.limited = bool(limited)
             self.n_near_ties += int(n_ties)
             self._grow(state, self._stops.index(step), parents, factors, made_by, new_weights)
-            stop.extend(state.probe)
+            stop.extend(state)
             state.corners, state.offsets, origins = corners, offsets, origins[of]
             state.packed, state.hidden = [part[of] for part in state.packed], [part[of] for part in state.hidden]
             self._n_polygons += len(offsets) - 1 - n_before
@@ -218,31 +221,26 @@ class _Stop:
     Attributes:
         z: (n_points, n_values) float64.
         levels: (n_levels,) float64; one of zero for a choice.
-        rows: (n_points,) the scale of each point; columns: (n_values,) that of each value, with the tolerance worked in.
+        scales: what counts as zero.
         signs: as `splitting.classify` makes them, for a site.
     """
 
-    def __init__(self, probe: Probe, step: SiteStep | ChoiceStep, tolerance: float) -> None:
-        from actscope.regions.cutting import row_and_column_scales
+    def __init__(self, state: _State, step: SiteStep | ChoiceStep, tolerance: float, unit: NDArray[np.float64]) -> None:
+        from actscope.regions.cutting import Scales
 
         self._step = step
-        self.z = np.ascontiguousarray(probe.z.cpu().numpy())
+        self._unit = unit
+        self.z = np.ascontiguousarray(state.probe.z.cpu().numpy())
         self.levels = np.array(step.levels if isinstance(step, SiteStep) else [0.0], dtype=float)
-        self.rows, self.columns = np.empty(len(self.z)), np.empty(self.z.shape[1])
-        row_and_column_scales(self.z, probe.weights, float(np.abs(self.levels).max()), self.rows, self.columns)
-        self.columns *= tolerance
-        self.signs = self._signs(probe, 0)
+        self.scales = Scales(self.z, state.places / unit, self.levels, tolerance)
+        self.signs = self._signs(state.probe, 0)
 
-    def extend(self, probe: Probe) -> None:
+    def extend(self, state: _State) -> None:
         """Take in the points that were made since."""
-        from actscope.regions.cutting import row_and_column_scales
-
         n_old = len(self.z)
-        self.z = np.ascontiguousarray(probe.z.cpu().numpy())
-        rows, columns = np.empty(len(self.z) - n_old), np.empty(self.z.shape[1])
-        row_and_column_scales(self.z[n_old:], probe.weights[n_old:], float(np.abs(self.levels).max()), rows, columns)
-        self.rows = np.concatenate([self.rows, rows])
-        self.signs = np.concatenate([self.signs, self._signs(probe, n_old)], axis=1)
+        self.z = np.ascontiguousarray(state.probe.z.cpu().numpy())
+        self.scales.extend(self.z, state.places / self._unit)
+        self.signs = np.concatenate([self.signs, self._signs(state.probe, n_old)], axis=1)
 
     def _signs(self, probe: Probe, first: int) -> NDArray[np.int64]:
         from actscope.regions.splitting import classify
@@ -250,7 +248,7 @@ class _Stop:
         n_levels = len(self.levels) if isinstance(self._step, SiteStep) else 0
         signs = np.empty((n_levels, len(self.z) - first, 3, -(-self.z.shape[1] // 64)), dtype=np.int64)
         if n_levels:
-            classify(self.z, probe.weights, self.levels, self.rows, self.columns, first, signs)
+            classify(self.z, probe.weights, self.levels, self.scales.rows, self.scales.columns, first, signs)
         return signs
 
     def functions(
@@ -271,8 +269,8 @@ class _Stop:
                 windows = self._step.windows.numpy()
                 n, more = splitting.find_choice_functions(
                     self.z,
-                    self.rows,
-                    self.columns,
+                    self.scales.rows,
+                    self.scales.columns,
                     windows,
                     corners,
                     offsets,
@@ -292,7 +290,13 @@ class _Stop:
         if isinstance(step, ChoiceStep):
             signatures = np.zeros(n, dtype=np.int64)
             splitting.choice_signatures(
-                self.z, self.rows, self.columns, step.windows.numpy(), state.corners, state.offsets, signatures
+                self.z,
+                self.scales.rows,
+                self.scales.columns,
+                step.windows.numpy(),
+                state.corners,
+                state.offsets,
+                signatures,
             )
             state.hidden.append(signatures.view(np.uint8).reshape(n, 8))
             return

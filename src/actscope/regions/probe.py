@@ -95,7 +95,7 @@ class Probe:
             if self._stop is None:
                 raise RuntimeError("the probe is not at a stop")
             registers = self._stop.registers if isinstance(self._stop, ChoiceStep) else (self._stop.register,)
-            parts = [self._matrix(self._values[register], self.program.layouts[register]) for register in registers]
+            parts = [self.program.layouts[register].rows(self._values[register]) for register in registers]
             self._z = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return self._z[1:] if self._directed else self._z
 
@@ -103,7 +103,7 @@ class Probe:
     def output(self) -> Tensor:
         """(n_points, n_outputs) float64, at the end: the model's output, flattened."""
         register = self.program.require_output()
-        matrix = self._matrix(self._values[register], self.program.layouts[register])
+        matrix = self.program.layouts[register].rows(self._values[register])
         return matrix[1:] if self._directed else matrix
 
     def grow(self, combine: Callable[[Tensor], Tensor], weights: NDArray) -> None:
@@ -128,13 +128,13 @@ class Probe:
         for register, tensor in self._values.items():
             layout = self.program.layouts[register]
             if register in self.program.varying:
-                matrix = self._matrix(tensor, layout)
+                matrix = layout.rows(tensor)
                 grown = combine(matrix[1:] if self._directed else matrix)
                 if self._directed:
                     grown = torch.cat([matrix[:1], grown])
             else:  # constants, the same for all points
-                grown = self._matrix(tensor, layout)[:1].expand(n_rows, -1)
-            self._values[register] = _from_matrix(grown, layout)
+                grown = layout.rows(tensor)[:1].expand(n_rows, -1)
+            self._values[register] = layout.tensor(grown)
         self._z = None
         self._find_directions()
 
@@ -147,7 +147,7 @@ class Probe:
         other._values = {}
         for register, tensor in self._values.items():
             layout = self.program.layouts[register]
-            other._values[register] = _from_matrix(self._matrix(tensor, layout)[index.to(tensor.device)], layout)
+            other._values[register] = layout.tensor(layout.rows(tensor)[index.to(tensor.device)])
         other._z = None
         other._find_directions()
         return other
@@ -161,16 +161,6 @@ class Probe:
         rows = torch.from_numpy(np.flatnonzero(self._weights == 0) + 1)
         known = next(iter(self._values.values()), None)
         self._directions = rows if known is None else rows.to(known.device)
-
-    def _matrix(self, tensor: Tensor, layout: Layout) -> Tensor:
-        n_rows = self._n_rows(tensor, layout)
-        if layout.span > 1:
-            sizes = [*tensor.shape[: layout.axis], n_rows, layout.span, *tensor.shape[layout.axis + 1 :]]
-            tensor = tensor.reshape(sizes)
-        return tensor.movedim(layout.axis, 0).reshape(n_rows, -1)
-
-    def _n_rows(self, tensor: Tensor, layout: Layout) -> int:
-        return tensor.shape[layout.axis] // layout.span
 
     def _apply(self, step: AffineStep) -> None:
         layouts, varying = self.program.layouts, self.program.varying
@@ -189,12 +179,12 @@ class Probe:
 
         A constant -inf, which is never the largest, stays what it is for directions too.
         """
-        matrix = self._matrix(tensor, layout)
+        matrix = layout.rows(tensor)
         finite = torch.isfinite(matrix[:1])
         added = torch.where(finite, matrix[:1], 0.0)
         matrix[self._directions] -= added
         matrix[:1] -= added
-        return _from_matrix(matrix, layout)
+        return layout.tensor(matrix)
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, Ref):
@@ -211,12 +201,12 @@ class Probe:
         args, kwargs = self._filled(step.args), {key: self._filled(value) for key, value in step.kwargs.items()}
         after: Tensor = step.func(*args, **kwargs)
         if self._directed:
-            rows = self._matrix(self._values[step.register], self.program.layouts[step.register])
+            rows = self.program.layouts[step.register].rows(self._values[step.register])
             layout = self.program.layouts[step.output]
-            result = self._matrix(after, layout)
+            result = layout.rows(after)
             result[self._directions] = _at_infinity(step.activation, rows, result, self._directions)
             result[0] = 0
-            after = _from_matrix(result, layout)
+            after = layout.tensor(result)
         self._values[step.output] = after
 
     def _choose(self, step: ChoiceStep) -> None:
@@ -229,12 +219,6 @@ class Probe:
         uses = self.program.last_uses
         for register in [register for register in self._values if uses.get(register, -1) <= position]:
             del self._values[register]
-
-
-def _from_matrix(matrix: Tensor, layout: Layout) -> Tensor:
-    tensor = matrix.reshape(len(matrix), *layout.shape)
-    tensor = tensor.movedim(0, layout.axis)
-    return tensor.flatten(layout.axis, layout.axis + 1) if layout.span > 1 else tensor
 
 
 def _at_infinity(activation: Activation, rows: Tensor, after: Tensor, directions: Tensor) -> Tensor:

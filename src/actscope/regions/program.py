@@ -47,6 +47,18 @@ class Layout:
     span: int
     shape: tuple[int, ...]
 
+    def rows(self, tensor: Tensor) -> Tensor:
+        """A register as a matrix, (n_points, product of `shape`)."""
+        n_rows = tensor.shape[self.axis] // self.span
+        if self.span > 1:
+            tensor = tensor.reshape([*tensor.shape[: self.axis], n_rows, self.span, *tensor.shape[self.axis + 1 :]])
+        return tensor.movedim(self.axis, 0).reshape(n_rows, -1)
+
+    def tensor(self, rows: Tensor) -> Tensor:
+        """The register that `rows` gave the matrix of."""
+        tensor = rows.reshape(len(rows), *self.shape).movedim(0, self.axis)
+        return tensor.flatten(self.axis, self.axis + 1) if self.span > 1 else tensor
+
 
 @dataclass(frozen=True)
 class AffineStep:

@@ -194,9 +194,8 @@ class Sweep:
         z = np.ascontiguousarray(state.probe.z.cpu().numpy())
         weights = state.probe.weights
         levels = np.array(step.levels if isinstance(step, SiteStep) else [], dtype=float)
-        rows, columns = np.empty(len(z)), np.empty(z.shape[1])
-        cutting.row_and_column_scales(z, weights, float(np.abs(levels).max(initial=0.0)), rows, columns)
-        columns *= self.tolerance
+        scales = cutting.Scales(z, state.places, levels, self.tolerance)
+        rows, columns = scales.rows, scales.columns
         counts = np.zeros(len(state.left), dtype=np.int64)
         if isinstance(step, SiteStep):
             cutting.count_cuts(z, weights, state.left, state.right, levels, rows, columns, counts)

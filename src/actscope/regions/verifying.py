@@ -9,11 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actscope.codes.encoding import encode
-from actscope.regions.probe import Probe
+from actscope.codes.discovery import Firing, SiteReader
+from actscope.codes.restoring import evaluating, random_state_kept
+from actscope.codes.site import Site
 from actscope.regions.program import Program, SiteStep
 
 __all__ = ["PartitionError", "verify_cells", "verify_total"]
+
+_AT_ONCE = 1024
 
 
 class PartitionError(RuntimeError):
@@ -44,30 +47,61 @@ def verify_cells(
     """
     if program.model is None:
         raise PartitionError("this program was made without a model: there is nothing to compare it with")
-    outputs: list[Tensor] = []
-    codes = encode(
-        program.model,
-        points,
-        layers=[site.name for site in program.sites],
-        breakpoints={site.name: site.breakpoints for site in program.sites},
-        activations=program.activations,
-        dtype=torch.float64,
-        batch_size=1024,
-        on_output=lambda output, labels: outputs.append(_tensor_in(output)),
-        progress=False,
-    )
-    differing = np.flatnonzero((codes.packed != packed).any(axis=1))
-    if len(differing):
-        _require_near_ties(program, points, packed, codes.packed, differing, tolerance, name)
-    if values is not None:
-        found = torch.cat(outputs).flatten(1).to(torch.float64).cpu().numpy()
-        scale = np.abs(found).max(initial=0.0)
-        error = np.abs(found - values).max(axis=1, initial=0.0)
-        allowed = 1e-9 * scale + 1e-9 * np.abs(found).max(axis=1, initial=0.0)
-        if (error > allowed).any():
-            worst = int((error - allowed).argmax())
+    steps = {step.site.name: step for step in program.steps if isinstance(step, SiteStep) and step.site is not None}
+    outputs = []
+    for first in range(0, len(points), _AT_ONCE):
+        pre_activations, output = _forward(program, points[first : first + _AT_ONCE], set(steps))
+        start = 0
+        for site in program.sites:
+            z = program.layouts[steps[site.name].register].rows(pre_activations[site.name]).cpu().numpy()
+            bits = packed[first : first + _AT_ONCE, start : start + site.n_bytes]
+            _require_same(bits, z, site, tolerance, name, first)
+            start += site.n_bytes
+        outputs.append(output)
+    if values is None:
+        return
+    found = torch.cat(outputs).flatten(1).cpu().numpy()
+    scale = np.abs(found).max(initial=0.0)
+    error = np.abs(found - values).max(axis=1, initial=0.0)
+    if (error > 1e-9 * scale).any():
+        worst = int(error.argmax())
+        raise PartitionError(
+            f"{name} {worst}: its local map gives an output that differs from the model's by {error[worst]:.3g} (of {scale:.3g})"
+        )
+
+
+def _forward(program: Program, points: Tensor, names: set[str]) -> tuple[dict[str, Tensor], Tensor]:
+    """The pre-activations of the named sites, and the output, in one forward pass of the model itself."""
+    found: dict[str, Tensor] = {}
+
+    def keep(firing: Firing) -> None:
+        if firing.name in names:
+            found[firing.name] = firing.pre_activation.detach().clone()
+
+    model = program.model
+    if model is None:
+        raise PartitionError("this program was made without a model")
+    reader = SiteReader(model, keep, on_unseen=lambda sentence: None, activations=program.activations)
+    with random_state_kept(points.device), evaluating(model), torch.no_grad(), reader:
+        reader.start()
+        output = model(points.clone())
+    return found, _tensor_in(output)
+
+
+def _require_same(
+    packed: NDArray[np.uint8], z: NDArray[np.float64], site: Site, tolerance: float, name: str, first: int
+) -> None:
+    """Compare one site's pattern with its pre-activations; those that are zero within the tolerance may be either way."""
+    scale = np.abs(z).max(axis=1, initial=0.0)
+    for plane, level in enumerate(site.breakpoints):
+        bytes_ = packed[:, plane * site.bytes_per_plane : (plane + 1) * site.bytes_per_plane]
+        said = np.unpackbits(bytes_, axis=1, count=site.n_neurons, bitorder="little").astype(bool)
+        far = np.abs(z - level) > tolerance * np.maximum(scale, abs(level))[:, None]
+        cells, neurons = np.nonzero((said != (z > level)) & far)
+        if len(cells):
             raise PartitionError(
-                f"{name} {worst}: its local map gives an output that differs from the model's by {error[worst]:.3g} (of {scale:.3g})"
+                f"{name} {first + cells[0]}: neuron {neurons[0]} of site {site.name!r} is {z[cells[0], neurons[0]]:.6g} there, which is "
+                f"another side of {level:g} than the partition says"
             )
 
 
@@ -85,39 +119,6 @@ def verify_total(parts: NDArray[np.float64], total: float, what: str) -> None:
     """
     if abs(float(parts.sum()) - total) > 1e-9 * total:
         raise PartitionError(f"{what} add up to {float(parts.sum()):.12g}, not to {total:.12g}")
-
-
-def _require_near_ties(
-    program: Program,
-    points: Tensor,
-    packed: NDArray[np.uint8],
-    expected: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    tolerance: float,
-    name: str,
-) -> None:
-    """Accept the bits that differ where the pre-activation is zero within the tolerance, and no others."""
-    probe = Probe(program, points[torch.from_numpy(rows).to(points.device)])
-    start = 0
-    while (step := probe.advance()) is not None:
-        if not isinstance(step, SiteStep) or step.site is None:
-            continue
-        site = step.site
-        z = probe.z.cpu().numpy()
-        scale = np.abs(z).max(axis=1, initial=0.0)
-        for plane, level in enumerate(site.breakpoints):
-            bytes_ = slice(start + plane * site.bytes_per_plane, start + (plane + 1) * site.bytes_per_plane)
-            wrong = np.unpackbits(
-                packed[rows, bytes_] ^ expected[rows, bytes_], axis=1, count=site.n_neurons, bitorder="little"
-            )
-            far = np.abs(z - level) > tolerance * np.maximum(scale, abs(level))[:, None]
-            cells, neurons = np.nonzero(wrong.astype(bool) & far)
-            if len(cells):
-                raise PartitionError(
-                    f"{name} {rows[cells[0]]}: neuron {neurons[0]} of site {site.name!r} is {z[cells[0], neurons[0]]:.6g} there, which is "
-                    f"another side of {level:g} than the partition says"
-                )
-        start += site.n_bytes
 
 
 def _tensor_in(output: Any) -> Tensor:
