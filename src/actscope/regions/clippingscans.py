@@ -28,29 +28,30 @@ def clip_convex(
         out: (≥ 2 n + 3, 3).
     """
     n_out = 0
-    leaving = -1
-    n_finite = 0
+    entering, leaving = -1, -1
+    reaches_inside = False
     for i in range(n):
         p, q = polygon[i], polygon[(i + 1) % n]
         at_p = form[0] * p[0] + form[1] * p[1] + form[2] * p[2]
         at_q = form[0] * q[0] + form[1] * q[1] + form[2] * q[2]
+        reaches_inside |= at_p > 0
         if at_p >= 0:
             out[n_out] = p
-            n_finite += p[2] > 0
             n_out += 1
         if (at_p < 0 < at_q) or (at_q < 0 < at_p):
             low, high = abs(at_p), abs(at_q)
             scale = max(low, high)
             for k in range(3):
                 out[n_out, k] = (high / scale) * p[k] + (low / scale) * q[k]
-            n_finite += out[n_out, 2] > 0
             n_out += 1
         if at_p >= 0 > at_q:
             leaving = n_out
-    if n_finite == 0 and n_out > 0:
-        # all that is left are directions: the border line itself is the only edge that says where
-        if leaving < 0:
-            return n_out
+        elif at_p < 0 <= at_q:
+            entering = n_out - 1 if at_q > 0 else n_out
+    if not reaches_inside:
+        return 0
+    if leaving > 0 and out[leaving - 1, 2] == 0 and out[entering % n_out, 2] == 0:
+        # the new edge leads from infinity to infinity: a point of it says where it runs
         for i in range(n_out, leaving, -1):
             out[i] = out[i - 1]
         out[leaving, 0], out[leaving, 1], out[leaving, 2] = anchor[0], anchor[1], 1.0
