@@ -184,6 +184,22 @@ def test_neurons_with_one_hyperplane_share_a_row_and_switch_together() -> None:
     assert cell.neighbours().codes.bits().tolist() == [[False, False, True]]
 
 
+def test_a_cell_far_thinner_than_the_facet_it_hides_behind_is_not_stepped_over() -> None:
+    first, second = nn.Linear(2, 2).double(), nn.Linear(2, 1).double()
+    with torch.no_grad():
+        first.weight.copy_(torch.eye(2))
+        first.bias.copy_(torch.tensor([0.0, 5.0]))
+        second.weight.copy_(torch.tensor([[-1e5, 1.0]]))  # bends from x2 = 0 to x1 = 1e-5 x2
+        second.bias.fill_(-5.0)
+    model = nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
+    cell = polytope(model, torch.tensor([-0.5, 0.5]), box=(-1, 1))
+    found = cell.neighbours()
+    behind = {
+        cell.owners[row][0].name: bits for row, bits in zip(found.facets, found.codes.bits().tolist(), strict=True)
+    }
+    assert behind == {"1": [True, True, True], "3": [False, True, False]}
+
+
 def test_neighbours_are_mutual() -> None:
     model = mlp(3, 6, 6)
     cell = polytope(model, point(3))

@@ -51,7 +51,7 @@ class BoxedBoundaries:
         return Boundary("box", index, float(self._box[side, coordinate]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """The cells of some points, in coordinates u with x = origin + Σ u_i axes[i].
 

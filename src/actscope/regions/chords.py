@@ -13,7 +13,7 @@ from actscope.regions.linear_programs import LinearProgram, maximize
 __all__ = ["Chord", "longest_chord", "row_space"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chord:
     """A longest segment inside a polytope parallel to some direction.
 

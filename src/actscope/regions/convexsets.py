@@ -13,7 +13,7 @@ TOLERANCE = 1e-9
 """Lengths within this are zero: of the box's half width for positions, of a polytope's own size for its facets."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConvexSet:
     """A polytope {u: normals u ≤ slack} that holds the origin.
 

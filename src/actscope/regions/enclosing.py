@@ -19,7 +19,7 @@ _MOST_WITH_VOLUMES = 3
 """Volumes from vertices are cheap up to here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Enclosed:
     """What is known of one cell within the box, in coordinates u of the box, relative to the point where the cell was read.
 

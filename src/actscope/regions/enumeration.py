@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["BoxRegions", "enumerate_regions"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BoxRegions:
     """The partition of a box into convex cells on which nothing switches.
 

@@ -15,7 +15,7 @@ MOST_DIMENSIONS = 5
 """Beyond this, a polytope has too many vertices to list them all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Facets:
     """The halfspaces that a polytope cannot do without.
 

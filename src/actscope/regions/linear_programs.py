@@ -25,7 +25,7 @@ class LinearProgramError(RuntimeError):
     """HiGHS found no optimum where there is one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearProgram:
     """max objective · y over matrix y ≤ bounds, equal y = values: feasible and with a finite optimum.
 

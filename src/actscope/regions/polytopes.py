@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from actscope.regions.stepping import cross, polytope_of
 __all__ = ["Chord", "Neighbours", "Polytope", "polytope"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Neighbours:
     """The cells on the other side of a polytope's facets.
 
@@ -53,13 +53,12 @@ class Neighbours:
         return len(self.facets)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Polytope:
     """A convex cell {x: A x ≤ b} on which every kink and every pooling choice is fixed.
 
     Inputs are flattened. Every row of `A` has length 1, so b - A x are distances. Neurons that do not depend on the input
-    here have no row;
-    neurons with one common hyperplane share a row.
+    here have no row; neurons with one common hyperplane share a row.
 
     Attributes:
         x: (*input_shape) float64: the input whose cell this is.
@@ -68,8 +67,7 @@ class Polytope:
         facets: (n_facets,) int64: the rows that the polytope cannot do without.
         facet_points: (n_facets, n_inputs) float64: a point in the relative interior of each facet.
         centre: (n_inputs,) float64: the centre of a largest ball inside (a Chebyshev centre). Where balls of every radius
-        fit, it is the
-            deepest point not much farther from x than the farthest hyperplane is.
+            fit, it is the deepest point not much farther from x than the farthest hyperplane is.
         radius: of that ball; infinite where balls of every radius fit.
         packed: (n_bytes,) uint8: the pattern, as a row of `Codes.packed`; sites: what its bytes mean.
         tolerance: lengths within this share of the polytope's size count as zero.
@@ -88,9 +86,9 @@ class Polytope:
     sites: tuple[Site, ...]
     tolerance: float
     n_near_ties: int
-    _clearance: NDArray[np.float64] = field(compare=False)
-    _basis: NDArray[np.float64] = field(compare=False)
-    _program: Program = field(compare=False)
+    _clearance: NDArray[np.float64]
+    _basis: NDArray[np.float64]
+    _program: Program
 
     @property
     def n_inputs(self) -> int:
@@ -260,7 +258,7 @@ def polytope(
         model: a model that is piecewise linear, or its `Program`.
         x: (*input_shape) an input. Values at a breakpoint are below it.
         layers, breakpoints, activations: as for `actscope.encode`: the pattern that is reported. Kinks of other sites
-        bound the cell too.
+            bound the cell too.
         box: (lower, upper), each a number or (*input_shape), to cut the cell off; its faces are halfspaces owned by `"box"`.
         device: where to run the model; its own device if `None`.
 

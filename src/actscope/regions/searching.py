@@ -28,7 +28,7 @@ _THIN = 100 * TOLERANCE
 """A facet's point this close to the facet's edge may have no other side that can be told from rounding."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """Cells of a box, in coordinates u in which the box is [-1, 1]^d; attributes as in `BoxRegions`.
 

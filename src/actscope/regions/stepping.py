@@ -22,7 +22,7 @@ _CLEAR = 10 * TOLERANCE
 """Steps begin no shorter than this, so as to come out beyond slivers that do not count."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crossing:
     """What lies behind some facets.
 
