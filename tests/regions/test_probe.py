@@ -173,6 +173,28 @@ def test_the_points_given_stay_as_they_are() -> None:
     assert torch.equal(points, before)
 
 
+ADDING = {
+    "a number": lambda y: y + 1.5,
+    "a number less": lambda y: y - 1,
+    "less than a number": lambda y: 2 - y,
+    "padding": lambda y: torch.nn.functional.pad(y, (1, 0), value=3),
+    "filling": lambda y: torch.cat([y, y.clone().fill_(2.0)], dim=1),
+    "writing": lambda y: torch.cat([y, y.clone().zero_() + 1], dim=1),
+    "masking": lambda y: y.masked_fill(torch.tensor([True, False]), 4.0),
+}
+
+
+@pytest.mark.parametrize("form", ADDING)
+def test_what_an_operation_adds_counts_for_nothing_at_infinity(form: str) -> None:
+    class Added(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return ADDING[form](torch.relu(x))
+
+    directions = torch.tensor([[1.0, 2.0], [3.0, -1.0]], dtype=torch.float64)
+    output = run(Probe(read_program(Added(), directions[:1]), directions, weights=np.zeros(2)))
+    torch.testing.assert_close(output, forward(Added(), 1e9 * directions) / 1e9, rtol=1e-6, atol=1e-6)
+
+
 def test_nothing_is_kept_for_gradients() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
     points = random_points((3,), 2).requires_grad_()
