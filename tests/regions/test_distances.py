@@ -120,20 +120,34 @@ def test_halfspaces_of_several_levels_are_those_next_to_the_value() -> None:
     ]
 
 
+class Cancelling(nn.Module):
+    """Three neurons, and three that are 0 but for the order in which 50 numbers are added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.last = nn.Linear(3, 3)
+        self.register_buffer("one", torch.randn(50, 3))
+        self.register_buffer("other", torch.randn(3, 50))
+
+    def forward(self, x: Tensor) -> Tensor:
+        backwards = x @ self.one.flip(0).T @ self.other.flip(1).T
+        return torch.relu(torch.cat([self.last(x), x @ self.one.T @ self.other.T - backwards - 0.5], dim=1))
+
+
 def test_gradients_of_rounding_alone_bound_nothing() -> None:
-    class Cancelling(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.one, self.other, self.last = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            same = self.other(self.one(x)) - (x @ (self.other.weight @ self.one.weight).T)
-            return torch.relu(torch.cat([self.last(x), same], dim=1))
-
-    torch.manual_seed(0)
     model, points = Cancelling(), normal(5, 3)
+    linearization = Linearizer(read_program(model, points)).at(points)
+    dz = next(linearization.along(torch.eye(3, dtype=torch.float64)))
+    assert 0 < float(dz[..., 3:].abs().max()) < 1e-12
     assert all(len(found) == 3 for found in halfspaces(read_program(model, points), points))
-    assert all(b is not None and b.neuron[0] < 3 for b in map(distance_to_boundary(model, points).boundary, range(5)))
+    with torch.no_grad():
+        model.last.weight[1:] = 0.0
+    nearest = distance_to_boundary(model, points)
+    assert [b.neuron for i in range(5) if (b := nearest.boundary(i)) is not None] == [(0,)] * 5
+    along = model.last.weight.detach()[:1].double()
+    found = diameter(model, points, directions=along.expand(5, 1, 3))
+    assert (np.isinf(found.left) != np.isinf(found.right)).all()  # beyond the one neuron's hyperplane there is none
 
 
 def test_a_region_without_boundary_is_infinitely_far_from_it() -> None:

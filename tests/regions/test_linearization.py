@@ -91,12 +91,22 @@ def test_a_path_around_the_first_layer_keeps_every_direction() -> None:
     assert len(Linearizer(read_program(Skipping(), torch.zeros(1, 6))).basis()) == 6
 
 
-def test_a_value_on_a_level_has_the_slope_below_it() -> None:
-    model = nn.Sequential(nn.Linear(1, 1), nn.Hardtanh(0.0, 1.0))
+@pytest.mark.parametrize(
+    ("activation", "slopes"),
+    [
+        (nn.ReLU(), [0, 1]),
+        (nn.LeakyReLU(0.5), [0.5, 1]),
+        (nn.PReLU(init=0.5), [0.5, 1]),
+        (nn.Hardtanh(0.0, 1.0), [0, 1]),
+    ],
+    ids=str,
+)
+def test_a_value_on_a_level_has_the_slope_below_it(activation: nn.Module, slopes: list[float]) -> None:
+    model = nn.Sequential(nn.Linear(1, 1), activation)
     nn.init.ones_(model[0].weight), nn.init.zeros_(model[0].bias)
     points = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
     found = Linearizer(read_program(model, points)).at(points).output_along(torch.ones(2, 1, 1, dtype=torch.float64))
-    assert found.flatten().tolist() == [0.0, 1.0]
+    assert found.flatten().tolist() == slopes
 
 
 def test_the_first_of_equal_entries_is_chosen() -> None:

@@ -201,6 +201,16 @@ def test_the_sampled_bound_is_at_least_the_jacobian_at_the_example() -> None:
     assert (sampled.lower > at_examples.lower).any()
 
 
+@pytest.mark.parametrize("size", [1e-6, 1.0, 100.0])
+def test_samples_spread_over_the_region_whatever_the_scale_of_the_input(size: float) -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Tanh()).double()
+    with torch.no_grad():
+        model[0].weight.fill_(1.0), model[0].bias.fill_(2.0 - size)
+    found = lipschitz(model, torch.tensor([[size]]), bounds="lower")  # z = 2, in the region z > 0.5
+    assert found.lower is not None
+    assert 0.6 < found.lower[0] < 1 - math.tanh(0.5) ** 2
+
+
 def test_one_seed_gives_one_result() -> None:
     model, x = mlp(nn.Tanh(), 3, 5, 2), normal(4, 3)
     one, again = (lipschitz(model, x, generator=torch.Generator().manual_seed(1)).lower for _ in range(2))

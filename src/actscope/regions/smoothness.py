@@ -28,6 +28,9 @@ __all__ = ["Lipschitz", "LipschitzBound", "lipschitz"]
 
 LipschitzBound: TypeAlias = Literal["exact", "upper", "lower"]
 
+_DECADES = 3
+"""Orders of magnitude over which the distances of one round's samples are spread."""
+
 _ROUNDS = 16
 """Times that the distance at which a region is sampled is made to fit it."""
 
@@ -86,7 +89,7 @@ def lipschitz(
       below zero need). A pooling stretches by at most √m, where no entry is in more than m of its windows. The bound is for paths that stay
       in the region; where that is convex, for any two of its points.
     - `"lower"`: the largest ‖J(x')‖ over points x' of the same pattern (their (17), whose supremum over the region a sample cannot exceed).
-      Points lie in balls around the example, whose radius follows how many of them still have its pattern.
+      Their distances from the example are spread over three orders of magnitude, which follow how many still have its pattern.
 
     Args:
         model: any module for `"lower"`; for the others see above. A `Program` has its breakpoints already.
@@ -199,14 +202,14 @@ class _Network:
                 drawn = torch.randn((n, samples, n_in), generator=generator, dtype=torch.float64)
                 depth = torch.rand((n, samples, 1), generator=generator, dtype=torch.float64)
                 unit = drawn / torch.linalg.vector_norm(drawn, dim=2, keepdim=True)
-                steps = (unit * depth ** (1 / n_in) * radii[..., None]).reshape(n * samples, *shape)
+                steps = (unit * 10 ** (-_DECADES * depth) * radii[..., None]).reshape(n * samples, *shape)
                 around = self.points.repeat_interleave(samples, dim=0) + steps.to(self.points.device)
                 stays = (self._encode(around).packed == np.repeat(own, samples, axis=0)).all(axis=1)
                 if stays.any():
                     np.maximum.at(most, np.flatnonzero(stays) // samples, self._norms(around[torch.from_numpy(stays)]))
                 share = stays.reshape(n, samples).mean(axis=1)
                 counts += stays.reshape(n, samples).sum(axis=1)
-                radii *= torch.from_numpy(np.where(share > 0.5, 2.0, np.where(share < 0.1, 0.25, 1.0)))[:, None]
+                radii *= torch.from_numpy(np.where(share == 1, 4.0, np.where(share < 0.1, 0.25, 1.0)))[:, None]
                 advance(1)
         return most, counts
 
