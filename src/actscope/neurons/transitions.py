@@ -17,7 +17,7 @@ from actscope.codes.selection import Layers
 from actscope.neurons.predictions import Inputs, batch_size_for, paired
 from actscope.progress import progress_bar
 from actscope.regions import read_program
-from actscope.regions.lines import count_on_lines, lines
+from actscope.regions.lines import count_on_lines, on_lines
 
 __all__ = ["transition_density"]
 
@@ -141,7 +141,7 @@ def _exact(
         for first in range(0, len(starts), step):
             a, b = starts[first : first + step], ends[first : first + step]
             for left, right in itertools.pairwise(edges):
-                piece = lines(program, torch.lerp(a, b, left), torch.lerp(a, b, right), progress=False)
+                piece = on_lines(program, torch.lerp(a, b, left), torch.lerp(a, b, right), progress=False)
                 changes[first : first + step] += piece.n_transitions
             advance(len(a))
     return changes

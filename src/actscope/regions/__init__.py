@@ -2,7 +2,7 @@
 
 from actscope.regions import bounds
 from actscope.regions.analysis import read_program
-from actscope.regions.lines import Line, Lines, count_on_lines, line, lines
+from actscope.regions.lines import Line, Lines, count_on_lines, line, on_lines
 from actscope.regions.planes import PlaneRegions, count_in_plane, plane
 from actscope.regions.program import NotPiecewiseLinearError, Program
 from actscope.regions.sections import Plane
@@ -20,7 +20,7 @@ __all__ = [
     "count_in_plane",
     "count_on_lines",
     "line",
-    "lines",
+    "on_lines",
     "plane",
     "read_program",
 ]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from actscope.regions.sampling import SampledLine
 
-__all__ = ["Line", "Lines", "count_on_lines", "count_on_rays", "interval_midpoints", "line", "lines"]
+__all__ = ["Line", "Lines", "count_on_lines", "count_on_rays", "interval_midpoints", "line", "on_lines"]
 
 TOLERANCE = 1e-9
 """A value counts as positive or negative beyond this share of its scale."""
@@ -290,14 +290,14 @@ def line(
             model, start, end, samples=samples, extend=extend, layers=layers, breakpoints=breakpoints, activations=activations,
             device=device,
         )  # fmt: skip
-    found = lines(
+    found = on_lines(
         model, start[None], end[None], extend=extend, layers=layers, breakpoints=breakpoints, activations=activations,
         verify=verify, tolerance=tolerance, device=device, progress=False,
     )  # fmt: skip
     return found[0]
 
 
-def lines(
+def on_lines(
     model: nn.Module | Program,
     starts: Tensor,
     ends: Tensor,
@@ -324,7 +324,7 @@ def lines(
 
     Example:
         >>> from actscope.training import MLP
-        >>> found = lines(MLP(4, [8], 2, seed=1), torch.zeros(3, 4), torch.eye(4)[:3], extend=True)
+        >>> found = on_lines(MLP(4, [8], 2, seed=1), torch.zeros(3, 4), torch.eye(4)[:3], extend=True)
         >>> len(found), found.n_regions.shape, found[2].breakpoints.shape == (found.n_regions[2] - 1,)
         (3, (3,), True)
     """
@@ -354,15 +354,15 @@ def count_on_lines(
     device: torch.device | str | None = None,
     progress: bool | None = None,
 ) -> NDArray[np.int64]:
-    """The number of activation regions on each of many segments, (n_lines,) int64, by a faster path than `lines`.
+    """The number of activation regions on each of many segments, (n_lines,) int64, by a faster path than `on_lines`.
 
     Args:
-        model, starts, ends, extend, layers, breakpoints, activations, tolerance, device, progress: as for `lines`.
+        model, starts, ends, extend, layers, breakpoints, activations, tolerance, device, progress: as for `on_lines`.
 
     Example:
         >>> from actscope.training import MLP
         >>> model, ends = MLP(4, [8, 8], 2, seed=1), torch.eye(4)
-        >>> (count_on_lines(model, -ends, ends) == lines(model, -ends, ends).n_regions).all().item()
+        >>> (count_on_lines(model, -ends, ends) == on_lines(model, -ends, ends).n_regions).all().item()
         True
     """
     starts, ends, program = _prepared(model, starts, ends, layers, breakpoints, activations, device)
@@ -370,7 +370,7 @@ def count_on_lines(
     if (
         extend or not program.exposes_cells
     ):  # intervals are not regions, or a region may lie on both sides of where a line is taken apart
-        return lines(program, starts, ends, extend=extend, tolerance=tolerance, progress=progress).n_regions
+        return on_lines(program, starts, ends, extend=extend, tolerance=tolerance, progress=progress).n_regions
     sweep = Sweep(program, tolerance=tolerance, patterns=False, memory=_BYTES, count_only=True)
     counts = np.zeros(len(starts), dtype=np.int64)
     with progress_bar("lines", total=len(starts), show=progress, unit="lines") as advance:
@@ -414,7 +414,7 @@ def _verify(program: Program, found: Lines) -> None:
     verify_cells(program, points, found.packed, found.values, tolerance=found.tolerance, name="interval")
     first, last = found.left[found.offsets[:-1]], found.right[found.offsets[1:] - 1]
     for a, b, rows in zip(first, last, itertools.pairwise(found.offsets), strict=True):
-        lengths = np.diff(np.append(found.left[slice(*rows)], b))
+        lengths = found.right[slice(*rows)] - found.left[slice(*rows)]
         if np.isfinite(a) and np.isfinite(b):
             verify_total(lengths, b - a, "the lengths of the intervals")
 
