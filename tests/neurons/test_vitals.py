@@ -125,6 +125,33 @@ def test_a_channel_goes_over_its_positions(data: Data) -> None:
     np.testing.assert_allclose(channel.cancellation, np.abs(g.sum(0)) / np.abs(g).sum(0), atol=1e-4)
 
 
+@pytest.mark.parametrize("batch_size", [7, 150])
+def test_batches_whose_means_differ_add_up(batch_size: int, data: Data) -> None:
+    x = data[0] + torch.linspace(-3, 3, 150)[:, None, None, None]
+    found = vitals(Net(), x, by="channel", batch_size=batch_size)[":relu"]
+    a = parts_of(Net().eval(), x)[":relu"][1].detach().double().numpy()
+    np.testing.assert_allclose(found.variance, a.var((0, 2, 3)), rtol=1e-4)
+
+
+def test_twins_agree_at_every_breakpoint_not_only_at_zero(data: Data) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(50, 4, bias=False), nn.Tanh(), nn.Linear(4, 3))
+    with torch.no_grad():
+        model[1].weight[1] = 2 * model[1].weight[0]
+        model[1].weight[3] = model[1].weight[2]
+    assert vitals(model, data)["2"].twin.tolist() == [-1, -1, 3, 2]
+    assert vitals(model, data, breakpoints=0.0)["2"].twin.tolist() == [1, 0, 3, 2]
+    assert vitals(model, data, breakpoints=(-0.3, 0.3))["2"].twin.tolist() == [-1, -1, 3, 2]
+
+
+def test_an_activation_of_the_input_itself_has_gradients() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Tanh(), nn.Linear(4, 2)).requires_grad_(False)
+    x, y = torch.randn(30, 4), torch.arange(30) % 2
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(F.cross_entropy(model(leaf), y, reduction="sum"), leaf)
+    np.testing.assert_allclose(vitals(model, (x, y)).sites[0].gradient, expected.abs().mean(0), rtol=1e-4)
+
+
 def assert_same(one: Vitals, other: Vitals) -> None:
     assert one.n_examples == other.n_examples
     for left, right in zip(one.sites, other.sites, strict=True):

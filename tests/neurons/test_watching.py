@@ -130,12 +130,14 @@ def test_windows_average_every_step_and_the_last_may_be_short() -> None:
         np.testing.assert_allclose(log.series(place, measure), expected, rtol=1e-5, atol=1e-7)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("where", ["forward", "backward", "between", "nowhere"])
+@pytest.mark.parametrize("where", ["forward", "interrupt", "backward", "between", "nowhere"])
 def test_no_hook_is_left_behind(where: str) -> None:
     class Failing(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             if where == "forward":
                 raise ZeroDivisionError
+            if where == "interrupt" and self.training:
+                raise KeyboardInterrupt
             return x
 
     model = nn.Sequential(net(), Failing())
@@ -154,7 +156,7 @@ def test_no_hook_is_left_behind(where: str) -> None:
     if where == "nowhere":
         run()
     else:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(KeyboardInterrupt if where == "interrupt" else ZeroDivisionError):
             run()
     assert hooks_of(model) == before
 
@@ -295,6 +297,24 @@ def test_dead_and_dying_units_are_seen() -> None:
             optimizer.step()
     assert seen.log.series("1", "dead").tolist() == [[0, 1, 0]] * 2
     assert seen.log.series("1", "dying")[:, 1:].tolist() == [[0, 1]] * 2
+
+
+def test_a_window_is_of_all_its_steps_together() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+        model[0].bias.zero_()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with watch(model, every=2, average=True) as seen:
+        for sign in (1.0, -1.0):
+            optimizer.zero_grad()
+            (sign * model(torch.tensor([[1.0], [2.0]]))).sum().backward()
+            optimizer.step()
+        for x in (-1.0, 1.0):
+            model(x * torch.tensor([[1.0], [2.0]])).sum().backward()
+            optimizer.step()
+    assert seen.log.series("1", "cancellation").tolist() == [[0.0], [1.0]], "pulls of opposite steps cancel"
+    assert seen.log.series("1", "dead").tolist() == [[0.0], [0.0]], "dead in one of two steps is not dead"
 
 
 def test_units_are_channels_or_features() -> None:
