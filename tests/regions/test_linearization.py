@@ -160,3 +160,23 @@ def test_shared_directions_give_what_repeated_ones_give(n: int) -> None:
     repeated = directions.expand(n, *directions.shape)
     for one, other in zip(linearization.along(directions), linearization.along(repeated), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 100])
+def test_the_basis_comes_whole_or_in_parts(k: int) -> None:
+    for seed in range(6):
+        model, shape = random_model(seed)
+        linearizer = Linearizer(read_program(model, points_for(shape, seed)))
+        parts = list(linearizer.directions(k))
+        assert max(map(len, parts)) <= k
+        torch.testing.assert_close(torch.cat(parts), linearizer.basis())
+        assert len(linearizer.basis()) == linearizer.n_directions
+
+
+def test_derivatives_that_are_not_asked_for_to_the_end_leave_gradients_on() -> None:
+    model, shape = random_model(0)
+    points = points_for(shape, 0)
+    slopes = Linearizer(read_program(model, points)).at(points).along(points[:, None])
+    next(slopes)
+    assert torch.is_grad_enabled()
+    assert next(slopes).requires_grad is False

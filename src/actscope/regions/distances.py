@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,14 +116,13 @@ def distance_to_boundary(
     program, points = read_at(model, x, layers=layers, breakpoints=breakpoints, activations=activations, device=device)
     program = program.until_last_site()
     linearizer, boundaries = Linearizer(program), Boundaries(program)
-    basis = linearizer.basis()
-    k = min(_DIRECTIONS, len(basis))
+    k = min(_DIRECTIONS, linearizer.n_directions)
     distance, nearest = np.full(len(points), math.inf), np.full(len(points), -1)
     with progress_bar("distances", total=len(points), show=progress) as advance:
         for rows in chunks(len(points), k * linearizer.width, batch_size):
             linearization = linearizer.at(points[rows].to(program.device))
             for stop, norms, offset in zip(
-                linearization.stops, _squares(linearization, torch.split(basis, k)), boundaries.offsets, strict=False
+                linearization.stops, _squares(linearization, linearizer.directions(k)), boundaries.offsets, strict=False
             ):
                 found, numbers = _nearest(stop, *norms)
                 closer = found < distance[rows]
@@ -132,7 +132,7 @@ def distance_to_boundary(
     return Distances(distance, nearest, boundaries)
 
 
-def _squares(linearization: Linearization, directions: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
+def _squares(linearization: Linearization, directions: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """For each stop, squared lengths of what can bound a region there, in the shape of `_gaps`, and (n, 1) the largest of any gradient.
 
     Where a choice is made, gradients are those of the differences between each entry of a window and the chosen one.

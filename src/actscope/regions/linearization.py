@@ -68,31 +68,54 @@ class Linearizer:
         """The affine maps at `points` (n, *input_shape) float64, on the program's device."""
         return Linearization(self, points)
 
+    @property
+    def n_directions(self) -> int:
+        """How many directions matter at most: see `basis`."""
+        n_alive = sum(math.prod(self.program.layouts[register].shape) for register in self._alive())
+        return min(math.prod(self.program.input_shape), n_alive)
+
     def basis(self) -> Tensor:
-        """(r, *input_shape) float64: orthonormal directions of the input; along any direction orthogonal to these nothing changes.
+        """(n_directions, *input_shape) float64: orthonormal; along a direction orthogonal to all of these nothing changes.
 
         All that follows the first stop is a function of what is alive there, so that the row space of that affine map holds every
         gradient. Where it is no smaller than the input, these are the unit vectors.
         """
         shape = self.program.input_shape
         n_in = math.prod(shape)
-        unit = torch.eye(n_in, dtype=torch.float64, device=self.program.device)
-        first = next(i for i, step in enumerate(self.program.steps) if isinstance(step, (SiteStep, ChoiceStep)))
-        alive = {
-            register
-            for register, last in self.program.last_uses.items()
-            if last >= first and self._made_before(register, first)
-        }
-        if sum(math.prod(self.program.layouts[register].shape) for register in alive) >= n_in:
-            return unit.reshape(n_in, *shape)
+        if self.n_directions == n_in:
+            return torch.cat(list(self._unit_vectors(n_in)))
+        alive, first = sorted(self._alive()), self._first_stop
         parts = []
-        for rows in torch.split(unit, max(_FEWEST_ROWS, (1 << 25) // (8 * self.width))):
-            run = Tangents(self, rows.reshape(-1, *shape), len(rows))
+        for unit in self._unit_vectors(max(_FEWEST_ROWS, (1 << 25) // (8 * self.width))):
+            rows = unit if len(unit) >= _FEWEST_ROWS else torch.cat([unit] * _FEWEST_ROWS)
+            run = Tangents(self, rows, len(rows))
             for i in range(first):
                 run.step(i)
-            parts.append(torch.cat([run.matrix(register)[: len(rows)] for register in sorted(alive)], dim=1))
+            parts.append(torch.cat([run.matrix(register)[: len(unit)] for register in alive], dim=1))
         orthonormal: Tensor = torch.linalg.qr(torch.cat(parts))[0]
         return orthonormal.T.reshape(-1, *shape).contiguous()
+
+    def directions(self, k: int) -> Iterator[Tensor]:
+        """The `basis`, at most `k` at a time, so that unit vectors need not all be there at once."""
+        n_in = math.prod(self.program.input_shape)
+        yield from self._unit_vectors(k) if self.n_directions == n_in else torch.split(self.basis(), k)
+
+    def _unit_vectors(self, k: int) -> Iterator[Tensor]:
+        n_in = math.prod(self.program.input_shape)
+        for first in range(0, n_in, k):
+            rows = torch.zeros((min(k, n_in - first), n_in), dtype=torch.float64, device=self.program.device)
+            rows.diagonal(first).fill_(1.0)
+            yield rows.reshape(-1, *self.program.input_shape)
+
+    @property
+    def _first_stop(self) -> int:
+        return next(i for i, step in enumerate(self.program.steps) if isinstance(step, (SiteStep, ChoiceStep)))
+
+    def _alive(self) -> set[int]:
+        """The registers that what follows the first stop is a function of."""
+        first = self._first_stop
+        uses = self.program.last_uses.items()
+        return {register for register, last in uses if last >= first and self._made_before(register, first)}
 
     def _made_before(self, register: int, position: int) -> bool:
         if register not in self.program.varying or register not in self.program.layouts:
@@ -182,15 +205,12 @@ class Linearization:
         with torch.no_grad():
             run = self._tangents(directions)
         for position, step in enumerate(self._program.steps):
-            with torch.no_grad():
-                if isinstance(step, (SiteStep, ChoiceStep)):
-                    found = run.at_stop(step)[: self.n_points]
-                    yield found
+            if isinstance(step, (SiteStep, ChoiceStep)):
+                yield run.at_stop(step)[: self.n_points]
+            with torch.no_grad():  # never across a yield: the caller's own mode stays as it is
                 run.step(position)
         if self._program.output is not None:
-            with torch.no_grad():
-                found = run.each(self._program.output)[: self.n_points]
-            yield found
+            yield run.each(self._program.output)[: self.n_points]
 
     def output_along(self, directions: Tensor) -> Tensor:
         """(n, k, n_outputs) float64: derivatives of the output along directions, as for `along`."""

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from actscope.codes.discovery import Activations
 from actscope.progress import progress_bar
 from actscope.regions.examples import chunks, read_at
-from actscope.regions.linearization import Linearization, Linearizer
+from actscope.regions.linearization import Linearizer
 from actscope.regions.program import Program
 
-__all__ = ["AffineMaps", "affine", "local_maps"]
+__all__ = ["AffineMaps", "affine", "spectral_norms"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,12 +107,11 @@ def affine(
     program, points = read_at(model, x, activations=activations, device=device)
     program.require_output()
     linearizer = Linearizer(program)
-    basis = linearizer.basis()
     weights, biases = [], []
     with progress_bar("affine maps", total=len(points), show=progress) as advance:
         for rows in chunks(len(points), _CARRIED * linearizer.width, batch_size):
             own = points[rows].to(program.device)
-            weight, bias = local_maps(linearizer.at(own), own, basis)
+            weight, bias = _maps_at(linearizer, own)
             weights.append(weight)
             biases.append(bias)
             advance(len(own))
@@ -123,17 +122,19 @@ _CARRIED = 32
 """Vectors that are carried through the model at a time."""
 
 
-def local_maps(linearization: Linearization, points: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, n_outputs, *input_shape) W and (n, n_outputs) b at the points of a linearization, given a basis of the directions that matter."""
+def _maps_at(linearizer: Linearizer, points: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, n_outputs, *input_shape) W and (n, n_outputs) b."""
+    linearization = linearizer.at(points)
     output = linearization.output
     if output is None:
         raise RuntimeError("the program has no output")
     n, n_outputs = output.shape
-    if n_outputs <= len(basis):
+    if n_outputs <= linearizer.n_directions:
         firsts = range(0, n_outputs, _CARRIED)
         parts = [linearization.output_gradients(first, min(first + _CARRIED, n_outputs)) for first in firsts]
         weight = torch.cat(parts, dim=1)
     else:
+        basis = linearizer.basis()
         slopes = [linearization.output_along(directions) for directions in torch.split(basis, _CARRIED)]
         weight = (torch.cat(slopes, dim=1).mT @ basis.flatten(1)).reshape(n, n_outputs, *basis.shape[1:])
     bias = output - torch.bmm(weight.flatten(2), points.flatten(1)[..., None])[..., 0]
