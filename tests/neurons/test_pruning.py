@@ -340,6 +340,16 @@ def test_features_behind_a_token_axis_go_if_dead_for_every_token() -> None:
     assert_same_outputs(pruned, model, everywhere(10, 5, 4))
 
 
+def test_channels_of_a_one_dimensional_convolution_go() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(4, 3, 3, bias=False))
+    x = torch.randn(40, 2, 20)
+    pruned = prune(with_constant(model, 1, 0.5), vitals(model, x))
+    assert pruned.sites[0].dead == (1,)
+    assert pruned.model[3].in_channels == 3
+    assert_same_outputs(pruned, model, everywhere(10, 2, 20))
+
+
 def test_two_heads_both_get_the_constant() -> None:
     class Heads(nn.Module):
         def __init__(self) -> None:

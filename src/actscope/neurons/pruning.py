@@ -100,22 +100,26 @@ def _prune_site(
 ) -> tuple[PrunedSite | None, list[Refusal]]:
     name = live.site.name
     constant = _constant_neurons(live, vitals.thresholds.same_output)
-    likely_axis = 1 if len(live.site.shape) >= 3 else len(live.site.shape)
-    wanted = tuple(sorted({*_whole_units(live, likely_axis, constant), *_redundant_units(live, likely_axis)}))
-    if not wanted:
+    if not (constant.any() or live.verdicts["redundant"].any()):
         return None, []
-    flow = trace(model, vitals.probe)
     try:
-        chain = chain_around(flow, name)
+        chain = chain_around(trace(model, vitals.probe), name)
         if chain.shape[1:] != live.site.shape:
-            raise UnprunableError(f"its examples do not lie on the first axis of {chain.shape}")
+            raise UnprunableError(
+                f"its vital signs are of shape {live.site.shape}, but the model gives {chain.shape[1:]}"
+            )
     except UnprunableError as error:
-        return None, [Refusal(name, wanted, str(error))]
+        likely_axis = 1 if len(live.site.shape) >= 3 else len(live.site.shape)
+        units = {*_whole_units(live, likely_axis, constant), *_redundant_units(live, likely_axis)}
+        return None, [Refusal(name, tuple(sorted(units)), str(error))] if units else []
     surgery, refusals = Surgery(), []
     rows = effective_rows(chain.producer, chain.norm)
     n_units = len(rows)
     dead = _whole_units(live, chain.axis, constant)
     redundant = _redundant_units(live, chain.axis)
+    wanted = tuple(sorted({*dead, *redundant}))
+    if not wanted:
+        return None, []
     foldable = _fold_constants(chain, surgery, live, dead)
     if len(foldable) < len(dead):
         stay = tuple(unit for unit in dead if unit not in foldable)

@@ -65,7 +65,10 @@ def _row(report: Report, site: str | None) -> dict[str, Any]:
         verdicts = [percent(live.share(name)) if live.can_be(name) else _UNKNOWN for name in VERDICTS]
     elif not isinstance(vitals, Unavailable):
         units = counted(vitals.n_units, "unit")
-        verdicts = [percent(count / vitals.n_units) for count in vitals.counts().values()]
+        verdicts = [
+            percent(count / vitals.n_units) if any(live.can_be(name) for live in vitals.sites) else _UNKNOWN
+            for name, count in vitals.counts().items()
+        ]
     means = None
     if isinstance(similarity, SimilarityMeans):
         means = similarity if site is None or not similarity.by_site else similarity.by_site[site]
