@@ -147,3 +147,9 @@ def images() -> tuple[Tensor, Tensor]:
 def fates() -> dict[int, set[str]]:
     """By neuron of the first site, its verdicts."""
     return FATES
+
+
+@pytest.fixture
+def see_through() -> Callable[..., None]:
+    """`seen_through`."""
+    return seen_through

@@ -160,3 +160,26 @@ def test_thresholds_windows_and_advice_are_in_the_result(make_mlp: Callable[...,
 def test_a_threshold_outside_zero_and_one_is_refused() -> None:
     with pytest.raises(ValueError, match="flat=95: give a share between 0 and 1"):
         Thresholds(flat=95)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("conv", [False, True])
+def test_a_sigmoid_layers_dying_saturated_and_living_units_are_told_apart(
+    conv: bool, batch_norm: bool, see_through: Callable[[nn.Module, nn.Module], None]
+) -> None:
+    first = nn.Conv2d(4, 3, 1) if conv else nn.Linear(4, 3)
+    norm: list[nn.Module] = [nn.BatchNorm2d(3) if conv else nn.BatchNorm1d(3)] if batch_norm else []
+    last = nn.Linear(3, 2)
+    with torch.no_grad():
+        first.weight.zero_()
+        first.weight[:, 0] = torch.tensor([1e-3, 500.0, 3.0]).view(3, *[1] * (first.weight.ndim - 2))
+        first.bias.copy_(torch.tensor([0.2, 0.0, 0.0]))
+        last.weight.copy_(torch.tensor([[1.0, 1e-3, 1e-3], [-1.0, -1e-3, -1e-3]]))
+        last.bias.copy_(torch.sigmoid(torch.tensor(0.2)) * torch.tensor([-1.0, 1.0]))
+    if batch_norm:
+        see_through(first, norm[0])
+    tail = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), last] if conv else [last]
+    x = torch.rand(400, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    x = x[:, :, None, None].expand(-1, -1, 2, 2) if conv else x
+    found = vitals(nn.Sequential(first, *norm, nn.Sigmoid(), *tail), (x, torch.arange(400) % 2), by="channel").sites[0]
+    assert [set(found.of(unit)) for unit in range(3)] == [{"dying", "constant pattern"}, {"saturated"}, {"alive"}]

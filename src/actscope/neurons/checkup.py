@@ -135,10 +135,13 @@ class Vitals:
         write_table(self.to_arrow(), path)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """The share of each site's units that bear each verdict."""
+        """The share of each site's units that bear each verdict, a dash where none can."""
         from actscope.figures.verdict_shares import draw_verdict_shares
 
-        return draw_verdict_shares([live.site.name for live in self.sites], self.shares(), ax=ax)
+        possible = {
+            name: [live.share(name) if live.can_be(name) else np.nan for live in self.sites] for name in VERDICTS
+        }
+        return draw_verdict_shares([live.site.name for live in self.sites], possible, ax=ax)
 
 
 def _columns(live: SiteVitals) -> Mapping[str, Any]:

@@ -168,7 +168,7 @@ class WatchLog:
         write_table(self.to_arrow(), path)
 
     def plot(self, measure: Measure = "gradient_to_weight", ax: Axes | None = None) -> Axes:
-        """A measure over training: each layer's mean over units as a line, the middle half of its units as a band."""
+        """A measure over training: each layer's median over units as a line, the middle half of its units as a band."""
         from actscope.figures.unit_series import draw_unit_series
 
         series = {place: self.series(place, measure) for place in self.places(measure)}
