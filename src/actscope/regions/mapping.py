@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from actscope.regions.tiling import centre_weights
+
 __all__ = ["kinked_edges", "local_maps"]
 
 
@@ -15,13 +17,13 @@ def local_maps(
     offsets: NDArray[np.int64],
     centres: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The affine map on each convex polygon, by least squares over its corners.
+    """The affine map on each convex polygon: its value at the centre, and its gradient by least squares over the corners.
 
     Args:
         places: (n_points, 3) homogeneous coordinates (x, y, 1), or (x, y, 0) for a direction.
         values: (n_points, n_outputs), linear parts at directions.
         corners, offsets: the polygons.
-        centres: (n_polygons, 2) a point of each.
+        centres: (n_polygons, 2) as `areas_and_centres` gives them.
 
     Returns:
         values at the centres (n_polygons, n_outputs), gradients (n_polygons, n_outputs, 2), and how much rounding there may be in a
@@ -29,10 +31,10 @@ def local_maps(
 
     Example:
         >>> places = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 0]], dtype=float)
-        >>> at_corners, centre = np.array([[1.0], [3.0], [5.0]]), np.array([[0.5, 0.5]])
+        >>> at_corners, centre = np.array([[1.0], [3.0], [5.0]]), np.array([[0.5, 1.5]])
         >>> values, gradients, _ = local_maps(places, at_corners, np.arange(3), np.array([0, 3]), centre)
         >>> values.round(12).tolist(), gradients.round(12).tolist()
-        ([[4.5]], [[[2.0, 5.0]]])
+        ([[9.5]], [[[2.0, 5.0]]])
     """
     sizes = np.diff(offsets)
     owner = np.repeat(np.arange(len(sizes)), sizes)
@@ -52,9 +54,14 @@ def local_maps(
     solution = np.linalg.solve(_regular(gram), moments).astype(np.float64, copy=False)
     gradients = solution[:, :2] / reach[:, None, None]
     eigenvalues = np.linalg.eigvalsh(gram)[:, 0]
-    largest = np.maximum.reduceat(np.abs(target).max(axis=1, initial=0.0), offsets[:-1])
+    size = np.abs(values).max(axis=1, initial=0.0)
+    distances = np.abs(places).max(axis=1)
+    suggested = (size / distances).max(initial=0.0)  # rounding is that of the hidden layers, also where outputs vanish
+    largest = np.maximum.reduceat(weights * np.maximum(size, 1e-2 * suggested * distances)[corners], offsets[:-1])
     noise: NDArray[np.float64] = 1e-14 * largest / (reach * np.sqrt(np.maximum(eigenvalues, 1e-28)))
-    return solution[:, 2], gradients.swapaxes(1, 2), noise
+    weights_of_centres = centre_weights(places, corners, offsets)
+    at_centres = np.add.reduceat(weights_of_centres[:, None] * f, offsets[:-1])
+    return at_centres, gradients.swapaxes(1, 2), noise
 
 
 def _regular(gram: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -109,7 +109,7 @@ class Plane:
         u = a / a.norm() if bool(a.norm() > 0) else a
         v = b - (b * u).sum() * u
         v = v - (v * u).sum() * u
-        if not bool(v.norm() > 1e-9 * b.norm()):
+        if not bool(a.norm() > 0) or not bool(v.norm() > 1e-9 * b.norm()):
             raise ValueError("the inputs lie on a line, so they span no plane: take others (two of them may be equal)")
         return cls(origin, unit * u, unit * v / v.norm(), examples)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["areas_and_centres", "components", "merged_outlines", "shared_edges"]
+__all__ = ["areas_and_centres", "centre_weights", "components", "merged_outlines", "shared_edges"]
 
 
 def shared_edges(corners: NDArray[np.int64], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -55,6 +55,37 @@ def components(n: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
+def centre_weights(
+    places: NDArray[np.float64], corners: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(n_corners,) what each corner is multiplied with so that the sum over a convex polygon's corners is a point inside it.
+
+    The mean of the corners that are points; an unbounded polygon goes on from there along its directions, by its size.
+
+    Args:
+        places: (n_points, 3) homogeneous coordinates.
+        corners, offsets: as for `shared_edges`.
+
+    Example:
+        >>> places = np.array([[0, 0, 1], [3, 0, 1], [0, 2, 0]], dtype=float)
+        >>> weights = centre_weights(places, np.arange(3), np.array([0, 3]))
+        >>> (weights @ places[:, :2]).tolist()
+        [1.5, 2.5]
+    """
+    sizes = np.diff(offsets)
+    at = places[corners]
+    finite = at[:, 2] > 0
+    n_finite = np.maximum(np.add.reduceat(finite.astype(float), offsets[:-1]), 1)
+    weights: NDArray[np.float64] = finite / np.repeat(n_finite, sizes)
+    if not finite.all():
+        middle = np.add.reduceat(weights[:, None] * at[:, :2], offsets[:-1])
+        away = np.abs(at[:, :2] - np.repeat(middle, sizes, axis=0)).max(axis=1)
+        reach = np.maximum.reduceat(np.where(finite, away, 0.0), offsets[:-1])
+        lengths = np.hypot(at[:, 0], at[:, 1])
+        weights = np.where(finite, weights, (1.0 + np.repeat(reach, sizes)) / np.where(finite, 1.0, lengths))
+    return weights
+
+
 def areas_and_centres(
     places: NDArray[np.float64], corners: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -73,24 +104,14 @@ def areas_and_centres(
         >>> areas.tolist(), centres.tolist()
         ([2.0], [[1.0, 0.5]])
     """
-    sizes = np.diff(offsets)
     at = places[corners]
-    finite = at[:, 2] > 0
-    n_finite = np.add.reduceat(finite.astype(float), offsets[:-1])
-    # the points are taken from the first one, so that small polygons far away keep their digits
-    sums = np.add.reduceat(np.where(finite[:, None], at[:, :2], 0.0), offsets[:-1])
-    centres = sums / np.maximum(n_finite, 1)[:, None]
-    local = at[:, :2] - np.repeat(centres, sizes, axis=0)
+    centres = np.add.reduceat(centre_weights(places, corners, offsets)[:, None] * at[:, :2], offsets[:-1])
+    # corners are taken from the centre, so that small polygons far away keep their digits
+    local = at[:, :2] - np.repeat(centres, np.diff(offsets), axis=0)
     after = local[_following(offsets)]
     areas = 0.5 * np.abs(np.add.reduceat(local[:, 0] * after[:, 1] - local[:, 1] * after[:, 0], offsets[:-1]))
-    unbounded = n_finite < sizes
-    if unbounded.any():
-        lengths = np.hypot(at[:, 0], at[:, 1])
-        away = np.where(finite[:, None], 0.0, at[:, :2] / np.maximum(lengths, 1e-300)[:, None])
-        reach = np.maximum.reduceat(np.where(finite[:, None], np.abs(local), 0.0).max(axis=1), offsets[:-1])
-        centres = centres + np.add.reduceat(away, offsets[:-1]) * np.where(unbounded, 1.0 + reach, 0.0)[:, None]
-        areas = np.where(unbounded, np.inf, areas)
-    return areas, centres
+    unbounded = np.minimum.reduceat(at[:, 2], offsets[:-1]) == 0
+    return np.where(unbounded, np.inf, areas), centres
 
 
 def merged_outlines(
