@@ -356,6 +356,13 @@ def test_the_worst_are_named_with_evidence_and_advice(make_mlp: Callable[..., nn
     assert len(vitals(make_mlp(), points).worst(2)) == 2
 
 
+def test_counts_that_no_memory_holds_are_refused_with_a_way_out(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actscope.neurons.tallies._MOST_COUNT_BYTES", 500)
+    with pytest.raises(MemoryError, match=r"site ':relu', 27 units by 3 labels.*take by='channel'"):
+        vitals(Net(), data, layers=":relu")
+    assert vitals(Net(), data, layers=":relu", by="channel").n_units == 3
+
+
 def test_wrong_arguments_are_named(data: Data) -> None:
     with pytest.raises(ValueError, match="by='filter': give 'neuron' or 'channel'"):
         vitals(Net(), data, by="filter")  # type: ignore[arg-type]

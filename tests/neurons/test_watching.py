@@ -297,6 +297,10 @@ def test_dead_and_dying_units_are_seen() -> None:
             optimizer.step()
     assert seen.log.series("1", "dead").tolist() == [[0, 1, 0]] * 2
     assert seen.log.series("1", "dying")[:, 1:].tolist() == [[0, 1]] * 2
+    rules = {criterion.verdict: criterion for criterion in seen.log.criteria}
+    assert rules.keys() == {"dead", "dying"}
+    assert (rules["dying"].threshold, rules["dying"].n_examples) == (0.1, 400)
+    assert "2 steps of training" in rules["dead"].window
 
 
 def test_a_window_is_of_all_its_steps_together() -> None:

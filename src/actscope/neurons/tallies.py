@@ -18,6 +18,7 @@ __all__ = ["BatchRows", "By", "SiteTally", "flat_ends", "n_positions"]
 By: TypeAlias = Literal["neuron", "channel"]
 """Whether each neuron stands for itself, or all positions of a channel (a site of three or more axes) stand for one unit."""
 
+_MOST_COUNT_BYTES = 8 << 30
 _VALUES_AT_ONCE = 1 << 23
 _ROWS_AT_ONCE = 1 << 15  # byte sums of so many rows are exact in float32
 
@@ -126,10 +127,21 @@ class SiteTally:
         self.gradient_size = np.zeros(n_units)
 
     def merge(self, other: SiteTally) -> None:
-        """Add what another tally of the same site has seen."""
+        """Add what another tally of the same site has seen.
+
+        Raises:
+            MemoryError: if the counts by label would take more than 8 GiB.
+        """
         n_own, n_other = sum(self.n_examples.values()), sum(other.n_examples.values())
         if not n_other:
             return
+        n_labels = len({*self.n_examples, *other.n_examples})
+        n_bytes = 8 * n_labels * len(self.planes) * self.n_units
+        if n_bytes > _MOST_COUNT_BYTES:
+            raise MemoryError(
+                f"the counts of site {self.site.name!r}, {self.n_units:,} units by {n_labels:,} labels, would take {n_bytes / 2**30:.0f} "
+                "GiB: take by='channel', leave the site out by layers=, or give labels of fewer kinds"
+            )
         share = n_other / (n_own + n_other)
         gap = other.output_mean - self.output_mean
         self.output_squares += other.output_squares + gap**2 * (n_own * share * self.n_positions)

@@ -42,8 +42,11 @@ def rows_of_weights(parameter: Tensor, gradient: Tensor, *, transposed: bool) ->
     """
     axis = 1 if transposed else 0
     w, g = (part.detach().float().movedim(axis, 0).flatten(1).abs() for part in (parameter, gradient))
-    known = w > 0
-    ratio = torch.where(known, g / w, 0.0).sum(1) / known.sum(1)
+    n_known = w.count_nonzero(dim=1)
+    ratios = g / w
+    if w.numel() and int(n_known.min()) < w.shape[1]:
+        ratios = torch.where(w > 0, ratios, 0.0)
+    ratio = ratios.sum(1) / n_known
     rows = torch.stack([g.mean(1), w.mean(1), ratio]).cpu().numpy()
     return dict(zip(("gradient", "weight", "gradient_to_weight"), rows, strict=True))
 

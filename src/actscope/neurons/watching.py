@@ -125,7 +125,7 @@ class Watch:
     @property
     def log(self) -> WatchLog:
         """What was seen so far."""
-        return WatchLog(tuple(self._readings), self.every, self.average)
+        return WatchLog(tuple(self._readings), self.every, self.average, self._thresholds)
 
     @property
     def n_steps(self) -> int:

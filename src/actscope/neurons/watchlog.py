@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from actscope.figures.labels import counted
+from actscope.neurons.verdicts import Criterion, Thresholds, criteria
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
@@ -59,11 +62,13 @@ class WatchLog:
         readings: one a watched step, or one a window.
         every: steps from one reading to the next.
         average: whether a reading is an average over a window of steps.
+        thresholds: where dead and dying begin.
     """
 
     readings: tuple[Reading, ...]
     every: int
     average: bool
+    thresholds: Thresholds
 
     def __len__(self) -> int:
         return len(self.readings)
@@ -72,6 +77,17 @@ class WatchLog:
     def steps(self) -> NDArray[np.int64]:
         """(n_readings,) int64, the last step of each reading."""
         return np.array([reading.step for reading in self.readings], dtype=np.int64)
+
+    @property
+    def criteria(self) -> tuple[Criterion, ...]:
+        """The rules of *dead* and *dying* as the last reading applied them: threshold, window, number of examples, what to do.
+
+        Labels are not known in training, so *one interval for every class* is here one interval for all examples.
+        """
+        n_steps, n_examples = (self.readings[-1].n_steps, self.readings[-1].n_examples) if self.readings else (0, 0)
+        window = f"{counted(n_steps, 'step')} of training, {counted(n_examples, 'example')}, whatever their label"
+        found = criteria(self.thresholds, n_examples, window=window)
+        return tuple(criterion for criterion in found if criterion.verdict in ("dead", "dying"))
 
     def places(self, measure: Measure) -> tuple[str, ...]:
         """The sites or parameters that have a measure, in the order in which the model runs or holds them.
@@ -107,6 +123,7 @@ class WatchLog:
         return {
             "every": self.every,
             "average": self.average,
+            "criteria": [criterion.to_dict() for criterion in self.criteria],
             "steps": self.steps.tolist(),
             "means": {
                 place: {
