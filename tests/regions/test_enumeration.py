@@ -234,6 +234,20 @@ def test_the_place_and_the_shape_of_the_box_do_not_matter() -> None:
     assert found.n_regions == enumerate_regions(with_relus([first, second, last]), (-4, 4)).n_regions
 
 
+def test_balls_are_round_in_the_input_space_whatever_the_proportions_of_the_box() -> None:
+    model = nn.Sequential(linear([[1.0, 0.0]], [-4.0]), nn.ReLU())
+    found = enumerate_regions(model, ([0.0, 0.0], [10.0, 5.0]), verify=True)
+    np.testing.assert_allclose(np.sort(found.radii), [2.0, 2.5])
+
+
+def test_a_choice_between_entries_that_are_equal_but_for_rounding_bounds_nothing() -> None:
+    class Largest(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(torch.maximum(x * 0.1 * 3, x * 0.3))
+
+    assert enumerate_regions(Largest(), ([-1.0, -1.0], [1.0, 1.0]), verify=True).n_cells == 4
+
+
 def test_pooling_choices_bound_cells_but_not_regions() -> None:
     model = Pooled()
     found = enumerate_regions(model, (-4, 4), verify=True)

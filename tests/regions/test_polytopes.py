@@ -90,6 +90,13 @@ def test_rays_and_vertices_find_the_same_facets(seed: int, d: int) -> None:
 
 
 @pytest.mark.parametrize("rays", [True, False], ids=["rays first", "linear programs alone"])
+def test_a_hyperplane_that_touches_a_corner_is_no_facet(rays: bool) -> None:
+    normals = np.array([[0.5**0.5, 0.5**0.5], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    whole = merged(normals, np.array([2**0.5, 1.0, 1.0, 1.0, 1.0]), np.zeros(5), np.arange(5))
+    assert facets_by_rays([whole], rays=rays)[0].rows.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("rays", [True, False], ids=["rays first", "linear programs alone"])
 def test_rays_change_nothing_about_the_facets(rays: bool) -> None:
     cell = polytope(mlp(8, 10, 10), point(8))
     whole = merged(cell.A, cell.b - cell.A @ cell.x.numpy(), np.zeros(len(cell.b)), np.arange(len(cell.b)))
