@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from actscope.progress import progress_bar
 from actscope.training.data import LabelledData
 from actscope.training.history import DivergenceError, Evaluation, History
+from actscope.training.ordering import BatchOrder
 from actscope.training.recipes import Recipe, named_recipe
 
 __all__ = ["evaluate", "fit"]
@@ -66,16 +67,16 @@ def fit(
         raise ValueError("the model has no parameters that require gradients: there is nothing to train")
     place = torch.device(device) if device is not None else parameters[0].device
     model.to(place)
-    x, y = _tensors("train", train, model, place)
+    x, y = tensors_of("train", train, model, place)
     steps_per_epoch, n_steps = recipe.steps_per_epoch(len(x)), recipe.n_steps(len(x))
     x, y = x[: recipe.n_used(len(x))], y[: recipe.n_used(len(y))]
-    tests = None if test is None else _tensors("test", test, model, place)
-    _check_batches(model, len(x), recipe)
-    _check_logits(model, x, y if tests is None else torch.cat([y, tests[1]]))
+    tests = None if test is None else tensors_of("test", test, model, place)
+    check_batches(model, len(x), recipe)
+    check_logits(model, x, y if tests is None else torch.cat([y, tests[1]]))
 
     history = History(recipe, seed)
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = _optimizer(parameters, recipe)
+    orders = BatchOrder(len(x), seed)
+    optimizer = optimizer_for(parameters, recipe)
     n_epochs = -(-n_steps // steps_per_epoch)
     with (
         _modes_restored(model),
@@ -87,22 +88,23 @@ def fit(
         for first_step in range(0, n_steps, steps_per_epoch):
             steps = range(first_step, min(first_step + steps_per_epoch, n_steps))
             rates = [recipe.lr_at(step, steps_per_epoch=steps_per_epoch, n_steps=n_steps) for step in steps]
-            order = torch.randperm(len(x), generator=generator)[: len(steps) * recipe.batch_size].to(place)
-            model_seed = int(torch.randint(2**62, (), generator=generator))
+            order, model_seed = orders.next_epoch()
+            order = order[: len(steps) * recipe.batch_size].to(place)
             start = time.perf_counter()
             with _drawing_from(model_seed, place):
                 losses, n_right = _train_epoch(model, x, y, order, rates, optimizer, recipe)
             seconds = time.perf_counter() - start
-            _refuse_divergence(losses, x, history)
+            if (error := divergence(losses, x, history)) is not None:
+                raise error
             history = dataclasses.replace(
                 history,
-                loss=(*history.loss, _mean_over_examples(losses, len(order), recipe.batch_size)),
+                loss=(*history.loss, mean_over_examples(losses, len(order), recipe.batch_size)),
                 train_accuracy=(*history.train_accuracy, n_right / len(order)),
                 lr=(*history.lr, rates[0]),
                 seconds=(*history.seconds, seconds),
             )
             if tests is not None:
-                tested = _evaluate(model, *tests, batch_size=1024)
+                tested = evaluate_tensors(model, *tests, batch_size=1024)
                 history = dataclasses.replace(
                     history,
                     test_loss=(*history.test_loss, tested.loss),
@@ -111,7 +113,7 @@ def fit(
             advance(1)
             if on_epoch is not None:
                 on_epoch(history.n_epochs, model)
-            if recipe.patience is not None and _epochs_without_gain(history.loss) >= recipe.patience:
+            if recipe.patience is not None and epochs_without_gain(history.loss) >= recipe.patience:
                 return dataclasses.replace(history, stopped_early=True)
     return history
 
@@ -140,9 +142,9 @@ def evaluate(
     if device is not None:
         model.to(device)
     first = next(model.parameters(), None)
-    x, y = _tensors("data", data, model, torch.device("cpu") if first is None else first.device)
-    _check_logits(model, x, y)
-    return _evaluate(model, x, y, batch_size=batch_size)
+    x, y = tensors_of("data", data, model, torch.device("cpu") if first is None else first.device)
+    check_logits(model, x, y)
+    return evaluate_tensors(model, x, y, batch_size=batch_size)
 
 
 def _train_epoch(
@@ -169,7 +171,7 @@ def _train_epoch(
             loss = loss + recipe.l2 * torch.stack([kernel.square().sum() for kernel in kernels]).sum()
         optimizer.zero_grad()
         torch.autograd.backward(loss)
-        _clip(parameters, recipe)
+        clip_gradients([p.grad for p in parameters if p.grad is not None], recipe)
         optimizer.param_groups[0]["lr"] = lr
         optimizer.step()
         losses[step] = loss.detach()
@@ -177,7 +179,8 @@ def _train_epoch(
     return losses.cpu(), int(n_right)
 
 
-def _evaluate(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int) -> Evaluation:
+def evaluate_tensors(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int) -> Evaluation:
+    """`evaluate` of tensors that fit the model and lie where it does."""
     loss = torch.zeros((), dtype=torch.float64, device=x.device)
     n_right = torch.zeros((), dtype=torch.int64, device=x.device)
     with _modes_restored(model), torch.inference_mode():
@@ -189,7 +192,8 @@ def _evaluate(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int) -> Eva
     return Evaluation(loss=float(loss) / len(x), accuracy=int(n_right) / len(x), n_examples=len(x))
 
 
-def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_for(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer, its rate that of the first update."""
     fused = parameters[0].device.type in ("cpu", "cuda")
     if recipe.optimizer == "adam":
         return torch.optim.Adam(
@@ -200,8 +204,8 @@ def _optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Op
     )
 
 
-def _clip(parameters: list[nn.Parameter], recipe: Recipe) -> None:
-    gradients = [p.grad for p in parameters if p.grad is not None]
+def clip_gradients(gradients: Sequence[Tensor], recipe: Recipe) -> None:
+    """Shortens the gradients of one model, in place, as its recipe says."""
     if recipe.clip_norm is not None:
         for gradient in gradients:
             gradient.mul_(recipe.clip_norm / torch.linalg.vector_norm(gradient).clamp(min=recipe.clip_norm))
@@ -212,19 +216,22 @@ def _clip(parameters: list[nn.Parameter], recipe: Recipe) -> None:
             gradient.mul_(factor)
 
 
-def _mean_over_examples(losses: Tensor, n_examples: int, batch_size: int) -> float:
+def mean_over_examples(losses: Tensor, n_examples: int, batch_size: int) -> float:
+    """The mean over an epoch's examples of what `losses` are means of over its batches."""
     n_last = n_examples - batch_size * (len(losses) - 1)
     return float(losses[:-1].sum() * batch_size + losses[-1] * n_last) / n_examples
 
 
-def _epochs_without_gain(loss: Sequence[float]) -> int:
+def epochs_without_gain(loss: Sequence[float]) -> int:
+    """Epochs since the loss was lowest."""
     return len(loss) - 1 - loss.index(min(loss))
 
 
-def _refuse_divergence(losses: Tensor, x: Tensor, history: History) -> None:
+def divergence(losses: Tensor, x: Tensor, history: History) -> DivergenceError | None:
+    """What to raise if a loss of the epoch after `history` is not finite."""
     finite = torch.isfinite(losses)
     if bool(finite.all()):
-        return
+        return None
     step = int(finite.int().argmin()) + 1
     epoch = history.n_epochs + 1
     broken = (~torch.isfinite(x.flatten(1))).any(1).nonzero()
@@ -235,7 +242,7 @@ def _refuse_divergence(losses: Tensor, x: Tensor, history: History) -> None:
             f"Try a lower learning rate (it was {history.recipe.lr:g}), clip_norm=1, or inputs of the size of 1 "
             f"(they reach {float(x.abs().max()):g})"
         )
-    raise DivergenceError(
+    return DivergenceError(
         f"the loss was {float(losses[step - 1])} at update {step} of epoch {epoch}. {advice}",
         epoch,
         step,
@@ -243,13 +250,15 @@ def _refuse_divergence(losses: Tensor, x: Tensor, history: History) -> None:
     )
 
 
-def _tensors(what: str, data: Examples, model: nn.Module, place: torch.device) -> tuple[Tensor, Tensor]:
+def tensors_of(what: str, data: Examples, model: nn.Module, place: torch.device) -> tuple[Tensor, Tensor]:
+    """Examples in the model's floating type, and labels, on the device; an error calls them `what`."""
     x, y = (data if isinstance(data, LabelledData) else LabelledData(*data, name=what)).tensors
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), x.dtype)
     return x.to(place, dtype), y.to(place)
 
 
-def _check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:
+def check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:
+    """Refuses batches that the model cannot be trained on, or none."""
     if recipe.drop_last and n_examples < recipe.batch_size:
         raise ValueError(f"drop_last leaves nothing: {n_examples} examples fill no batch of {recipe.batch_size}")
     n_last = n_examples % recipe.batch_size
@@ -261,7 +270,8 @@ def _check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:
         )
 
 
-def _check_logits(model: nn.Module, x: Tensor, y: Tensor) -> None:
+def check_logits(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Refuses a model that does not give logits, or too few for the labels."""
     with _modes_restored(model), torch.no_grad():
         model.eval()
         logits = model(x[:1])

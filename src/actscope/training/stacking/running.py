@@ -1,0 +1,159 @@
+"""Training one stack of models to its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from actscope.training.fitting import divergence, epochs_without_gain, evaluate_tensors, mean_over_examples
+from actscope.training.ordering import BatchOrder
+from actscope.training.stacking.descent import Descent
+from actscope.training.stacking.layout import Layout
+from actscope.training.stacking.members import Member
+from actscope.training.stacking.passes import Averages, Pass
+
+__all__ = ["Stopped", "run"]
+
+
+class Stopped(Exception):  # noqa: N818  # no error, but somebody's wish
+    """Training was asked to end."""
+
+
+def run(
+    members: Sequence[Member],
+    *,
+    test: tuple[Tensor, Tensor] | None,
+    stopping: Callable[[], bool],
+    after_epoch: Callable[[Sequence[Member], Callable[[], None]], None],
+) -> None:
+    """Trains models that see the same batches to the end of each.
+
+    Args:
+        members: the models, all equally far.
+        test: examples to test every model on after every epoch, in the models' type and on their device.
+        stopping: asked before every update; if it says so, training ends with `Stopped`.
+        after_epoch: called after every epoch with the models and a function that gives them their weights and averages,
+            which they else have only at their end.
+    """
+    while members:
+        stack = _Stack(members)
+        while not any(member.finished for member in members):
+            stack.train_epoch(stopping)
+            if test is not None:
+                stack.read()
+                _test(members, *test)
+            after_epoch(members, stack.read)
+        stack.read()
+        # what is left goes on in a smaller stack
+        members = [member for member in members if not member.finished]
+
+
+class _Stack:
+    """Models that are trained together, as one vector of parameters and buffers for a batch."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        first = members[0]
+        dropping = not any(member.recipe.l2 or member.recipe.weight_decay for member in members)
+        sparse = first.inputs.is_sparse()
+        self._examples = first.inputs.sparse(dropping) if sparse else first.inputs.dense(dropping)
+        self._layout = Layout(members, first.inputs.used(dropping), inputs_first=sparse)
+        self._members = self._layout.members
+        self._parameters = first.inputs.x.new_zeros(self._layout.n_parameters)
+        self._gradients = torch.zeros_like(self._parameters)
+        self._layout.fill(self._parameters, _weights)
+        self._averages = Averages(self._layout, self._parameters)
+        self._descent = Descent(self._layout, self._parameters, self._gradients)
+        kinds = {id(member.y): i for i, member in enumerate({id(m.y): m for m in self._members}.values())}
+        labels = {id(member.y): member.y for member in self._members}
+        self._labels = torch.stack([labels[key] for key in kinds])
+        self._labelled = [kinds[id(member.y)] for member in self._members]
+        self._passes: dict[int, Pass] = {}
+        self._orders = BatchOrder(len(first.y), first.seed, state=first.order_state)
+        self._n_batches = 0
+
+    def train_epoch(self, stopping: Callable[[], bool]) -> None:
+        """Every model's next epoch, or what is left of it, and what there is to say about it."""
+        start = time.perf_counter()
+        first = self._members[0]
+        steps = range(first.step, min(first.step + first.steps_per_epoch, first.n_steps))
+        for member in self._members:
+            assert min(member.step + member.steps_per_epoch, member.n_steps) == steps.stop
+        order, _ = self._orders.next_epoch()
+        order = order[: len(steps) * first.recipe.batch_size].to(self._parameters.device)
+        losses = torch.empty(len(self._members), len(steps), dtype=torch.float64, device=self._parameters.device)
+        n_right = torch.zeros(len(self._members), dtype=torch.int64, device=self._parameters.device)
+        with torch.no_grad():
+            for column, (step, rows) in enumerate(zip(steps, torch.split(order, first.recipe.batch_size), strict=True)):
+                if stopping():
+                    raise Stopped
+                do = self._pass_of(len(rows))
+                do(rows, self._labels.index_select(1, rows))
+                self._descent.step(step, do.losses)
+                losses[:, column] = do.losses
+                n_right += do.n_right
+        self._n_batches += len(steps)
+        losses, n_right = losses.cpu(), n_right.cpu()
+        seconds = (time.perf_counter() - start) / len(self._members)
+        for member, of_member, right in zip(self._members, losses, n_right.tolist(), strict=True):
+            _record(member, of_member, right / len(order), len(order), seconds)
+            member.order_state = self._orders.state
+
+    def read(self) -> None:
+        """Gives every model its weights and averages, if it does not have them."""
+        if not self._n_batches:
+            return
+        self._layout.read(self._parameters, _weights)
+        self._averages.read(self._n_batches)
+        self._n_batches = 0
+        self._descent.read()
+
+    def _pass_of(self, n_examples: int) -> Pass:
+        if n_examples not in self._passes:
+            self._passes[n_examples] = Pass(
+                self._layout,
+                self._parameters,
+                self._gradients,
+                self._averages,
+                self._examples,
+                labelled=self._labelled,
+                n_examples=n_examples,
+            )
+        return self._passes[n_examples]
+
+
+def _record(member: Member, losses: Tensor, accuracy: float, n_examples: int, seconds: float) -> None:
+    lr = member.recipe.lr_at(member.step, steps_per_epoch=member.steps_per_epoch, n_steps=member.n_steps)
+    member.step += len(losses)
+    history = member.history
+    member.error = divergence(losses, member.inputs.x, history)
+    if member.error is not None:
+        return
+    member.history = dataclasses.replace(
+        history,
+        loss=(*history.loss, mean_over_examples(losses, n_examples, member.recipe.batch_size)),
+        train_accuracy=(*history.train_accuracy, accuracy),
+        lr=(*history.lr, lr),
+        seconds=(*history.seconds, seconds),
+    )
+    patience = member.recipe.patience
+    if patience is not None and epochs_without_gain(member.history.loss) >= patience:
+        member.history = dataclasses.replace(member.history, stopped_early=True)
+
+
+def _test(members: Iterable[Member], x: Tensor, y: Tensor) -> None:
+    for member in members:
+        if member.error is None:
+            tested = evaluate_tensors(member.model, x, y, batch_size=1024)
+            member.history = dataclasses.replace(
+                member.history,
+                test_loss=(*member.history.test_loss, tested.loss),
+                test_accuracy=(*member.history.test_accuracy, tested.accuracy),
+            )
+
+
+def _weights(member: Member, name: str) -> Tensor:
+    return member.model.get_parameter(name).detach()

@@ -1,0 +1,111 @@
+"""Products of sparse examples with a wide kernel, which a dense product of the zeros too would take longer for.
+
+PyTorch's own sparse products take one row of the kernel at a time from memory and write the gradient as many times as an input occurs;
+these take four at a time, and write every row of the gradient once. Import this inside the function that needs it: it imports numba.
+Arrays are numpy's, C-contiguous. Examples are rows in compressed form: those of example i are the entries from
+`starts[i]` to `starts[i + 1]`, each a column and a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import numba
+import numpy as np
+
+__all__ = ["add_up", "gather", "gather_by_input"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _compiled(kernel: Callable[P, R]) -> Callable[P, R]:
+    # contraction alone lets a product and a sum be one instruction, and leaves NaN and infinity as they are
+    options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+    try:
+        fast = numba.njit(cache=True, **options)(kernel)
+    except RuntimeError:  # numba found no folder that it may write to: every process then compiles anew
+        fast = numba.njit(**options)(kernel)
+    return cast(Callable[P, R], fast)
+
+
+@_compiled
+def add_up(starts: np.ndarray, places: np.ndarray, values: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
+    """out[i] = Σ values[k] · table[places[k]] over the entries k of row i.
+
+    Args:
+        starts: (n_rows + 1,) int64.
+        places: (n_entries,) int32, rows of the table.
+        values: (n_entries,) floating.
+        table: (n, width).
+        out: (n_rows, width), overwritten.
+    """
+    width = table.shape[1]
+    for i in range(out.shape[0]):
+        total = out[i]
+        for j in range(width):
+            total[j] = 0
+        k, end = starts[i], starts[i + 1]
+        while k + 4 <= end:
+            value0, value1, value2, value3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+            row0, row1, row2, row3 = table[places[k]], table[places[k + 1]], table[places[k + 2]], table[places[k + 3]]
+            for j in range(width):
+                total[j] += value0 * row0[j] + value1 * row1[j] + value2 * row2[j] + value3 * row3[j]
+            k += 4
+        while k < end:
+            value0, row0 = values[k], table[places[k]]
+            for j in range(width):
+                total[j] += value0 * row0[j]
+            k += 1
+
+
+@_compiled
+def gather(
+    starts: np.ndarray,
+    columns: np.ndarray,
+    values: np.ndarray,
+    rows: np.ndarray,
+    batch_starts: np.ndarray,
+    batch_columns: np.ndarray,
+    batch_values: np.ndarray,
+) -> None:
+    """The examples `rows`, (n_rows,) int64, as rows in compressed form; the last three arrays are filled and must be large enough."""
+    filled = 0
+    for b in range(rows.shape[0]):
+        batch_starts[b] = filled
+        for k in range(starts[rows[b]], starts[rows[b] + 1]):
+            batch_columns[filled] = columns[k]
+            batch_values[filled] = values[k]
+            filled += 1
+    batch_starts[rows.shape[0]] = filled
+
+
+@_compiled
+def gather_by_input(
+    batch_starts: np.ndarray,
+    batch_columns: np.ndarray,
+    batch_values: np.ndarray,
+    starts: np.ndarray,
+    examples: np.ndarray,
+    values: np.ndarray,
+) -> None:
+    """A batch turned round: for input i, entries `starts[i]` to `starts[i + 1]` are the examples where it is not zero, and its values."""
+    n_inputs = starts.shape[0] - 1
+    starts[:] = 0
+    n_examples = batch_starts.shape[0] - 1
+    for k in range(batch_starts[n_examples]):
+        starts[batch_columns[k] + 1] += 1
+    for i in range(n_inputs):
+        starts[i + 1] += starts[i]
+    for b in range(n_examples):
+        for k in range(batch_starts[b], batch_starts[b + 1]):
+            column = batch_columns[k]
+            place = starts[column]
+            examples[place] = b
+            values[place] = batch_values[k]
+            starts[column] = place + 1
+    # each start has moved on to the next one's
+    for i in range(n_inputs, 0, -1):
+        starts[i] = starts[i - 1]
+    starts[0] = 0

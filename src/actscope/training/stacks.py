@@ -1,0 +1,361 @@
+"""Many small models trained as one, each exactly as if alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeGuard, overload
+
+import torch
+from torch import Tensor
+
+from actscope.progress import progress_bar
+from actscope.training.data import LabelledData
+from actscope.training.fitting import Examples, check_batches, check_logits, tensors_of
+from actscope.training.history import DivergenceError, History
+from actscope.training.models import MLP
+from actscope.training.recipes import Recipe, named_recipe
+from actscope.training.stacking.checkpoints import Checkpoints, fingerprint, resume, save_progress
+from actscope.training.stacking.inputs import Inputs
+from actscope.training.stacking.members import Member, layers_of
+from actscope.training.stacking.planning import memory_limit, plan
+from actscope.training.stacking.running import run
+
+__all__ = ["Checkpoints", "Stack", "StackDivergenceError", "fit"]
+
+
+@dataclass(frozen=True, repr=False)
+class Stack(Sequence[MLP]):
+    """Models that were trained together: a sequence of them, and how it went.
+
+    Attributes:
+        models: in the order they were given.
+        histories: of each model, as `fit` returns it; the time of a step is shared out among the models that it moved.
+        seconds: from the first update to the last, of this run.
+    """
+
+    models: tuple[MLP, ...]
+    histories: tuple[History, ...]
+    seconds: float
+
+    @overload
+    def __getitem__(self, index: int) -> MLP: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[MLP, ...]: ...
+    def __getitem__(self, index: int | slice) -> MLP | tuple[MLP, ...]:
+        return self.models[index]
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __repr__(self) -> str:
+        n_epochs = sum(history.n_epochs for history in self.histories)
+        losses = [history.loss[-1] for history in self.histories if history.loss]
+        last = f", last losses from {min(losses):.4g} to {max(losses):.4g}" if losses else ""
+        return f"Stack({len(self)} models, {n_epochs} epochs of one model in {self.seconds:.1f} s{last})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The histories and the time, as plain types."""
+        return {"histories": [history.to_dict() for history in self.histories], "seconds": self.seconds}
+
+
+class StackDivergenceError(FloatingPointError):
+    """The loss of some models became NaN or infinite; the others were trained to their ends.
+
+    Attributes:
+        errors: what `fit` would have raised for each of these models, by their index.
+        stack: all models, and their histories.
+    """
+
+    def __init__(self, errors: dict[int, DivergenceError], stack: Stack) -> None:
+        super().__init__(errors, stack)
+        self.errors = errors
+        self.stack = stack
+
+    def __str__(self) -> str:
+        index, error = next(iter(self.errors.items()))
+        others = f" (and {len(self.errors) - 1} more models)" if len(self.errors) > 1 else ""
+        return f"model {index}{others}: {error}"
+
+
+def fit(
+    models: Sequence[MLP],
+    train: Examples | Sequence[Examples],
+    *,
+    recipe: Recipe | str | Sequence[Recipe | str],
+    seeds: int | Sequence[int] = 0,
+    test: Examples | None = None,
+    device: torch.device | str | None = None,
+    checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
+    on_epoch: Callable[[int, int, MLP], None] | None = None,
+    n_workers: int | None = None,
+    max_bytes: float | None = None,
+    progress: bool | None = None,
+) -> Stack:
+    """The models, trained in place, each exactly as `fit` alone would with its recipe and seed, and how it went.
+
+    Models that see the same batches (one data set, one seed, one batch size) become one stack: their first layers are one product, what
+    follows is batched or goes straight into its place, and one fused step of the optimizer moves all models with the same rate. Labels may
+    differ within a stack, and everything else in models and recipes. So give few seeds to many models. Stacks are
+    trained side by side, each on one core. Rounding differs from training alone in the last digit.
+
+    Hooks of the models do not run during training.
+
+    Args:
+        models: of any widths, depths and activations, with or without batch normalization.
+        train: labelled examples for all models, or one set for each. Sets that share their tensor `x`, as with label noise, share batches.
+        recipe: how to train, or its name in `RECIPES`; one for all, or one for each model.
+        seeds: decide the order of the examples, not the first weights; one for all, or one for each model.
+        test: examples to test every model on after every epoch.
+        device: where to train; the models stay there. None for where the first model is.
+        checkpoints: where to keep weights at chosen epochs and the state of the run, or only a folder for the state. A run with
+            the same arguments in the same folder goes on where it was cut off.
+        on_epoch: called as `on_epoch(index, epoch, model)`, by one thread at a time, with 0 before training and after every epoch; not
+            again for epochs that a run before has done.
+        n_workers: stacks at once; None for as many as PyTorch has threads, and for one on a GPU.
+        max_bytes: what stacks may take beside the data; None for half of what is free. Stacks that would take more are cut.
+        progress: whether to show a bar on stderr; None shows it on a terminal.
+
+    Raises:
+        ValueError: models, data, recipes and seeds that do not go together, or a folder with another run.
+        TypeError: a model that is no `MLP`, or labels or examples of a wrong type.
+        StackDivergenceError: a loss became NaN or infinite; raised when the other models are done.
+
+    Example:
+        >>> from actscope.training import digits
+        >>> train, _ = digits()
+        >>> models = [MLP(64, [width], 10) for width in (4, 8, 16)]
+        >>> stack = fit(models, train, recipe=Recipe(lr=1e-2, batch_size=32, epochs=4))
+        >>> [history.train_accuracy[-1] > 0.9 for history in stack.histories][-1]
+        True
+    """
+    if len(models) == 0:
+        raise ValueError("models is empty: there is nothing to train")
+    if n_workers is not None and n_workers < 1:
+        raise ValueError(f"n_workers={n_workers} must be positive")
+    if max_bytes is not None and not max_bytes > 0:
+        raise ValueError(f"max_bytes={max_bytes} must be positive")
+    members = _members(models, train, recipe, seeds, device)
+    place = members[0].y.device
+    tests = None if test is None else _tests(members, test)
+    if n_workers is None:
+        n_workers = torch.get_num_threads() if place.type == "cpu" else 1
+    folder = checkpoints if checkpoints is None or isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
+    keeper = _Keeper(folder, on_epoch)
+    keeper.begin(members)
+    stacks = plan(
+        [member for member in members if not member.finished],
+        n_workers=n_workers,
+        max_bytes=memory_limit(place) if max_bytes is None else max_bytes,
+    )
+    start = time.perf_counter()
+    n_epochs = sum(member.n_epochs - member.history.n_epochs for stack in stacks for member in stack)
+    with progress_bar("train", total=n_epochs, show=progress, unit="epochs of one model") as advance:
+        _run_all(stacks, tests, keeper, advance, n_workers if place.type == "cpu" else 1)
+    trained = Stack(tuple(models), tuple(member.history for member in members), time.perf_counter() - start)
+    if errors := {member.index: member.error for member in members if member.error is not None}:
+        raise StackDivergenceError(errors, trained)
+    return trained
+
+
+def _run_all(
+    stacks: Sequence[list[Member]],
+    tests: Mapping[torch.dtype, tuple[Tensor, Tensor]] | None,
+    keeper: _Keeper,
+    advance: Callable[[int], None],
+    n_workers: int,
+) -> None:
+    """Trains the stacks, so many at once; after an exception in one of them, or an interrupt, the others end too."""
+    if not stacks:
+        return
+    stop = threading.Event()
+    n_cores, n_workers = n_workers, min(n_workers, len(stacks))
+
+    def train(members: list[Member]) -> None:
+        def after_epoch(members: Sequence[Member], read: Callable[[], None]) -> None:
+            keeper.after_epoch(members, read)
+            advance(len(members))
+
+        run(
+            members,
+            test=None if tests is None else tests[members[0].dtype],
+            stopping=stop.is_set,
+            after_epoch=after_epoch,
+        )
+
+    with _threads_per_worker(stacks, n_cores // n_workers) as n_threads:
+        if n_workers == 1:
+            for members in stacks:
+                train(members)
+            return
+        with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(n_threads,)) as pool:
+            try:
+                futures = [pool.submit(train, members) for members in stacks]
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+        for future in done:
+            future.result()
+
+
+_LARGE_STEP = 2 * 10**7
+"""Multiplications in a forward pass of one batch from which a second thread pays for waking it."""
+
+
+@contextmanager
+def _threads_per_worker(stacks: Sequence[list[Member]], n_cores: int) -> Iterator[int]:
+    """How many threads a worker with so many cores uses; PyTorch's own number is restored."""
+    before = torch.get_num_threads()
+    largest = max(sum(m.n_parameters * m.recipe.batch_size for m in members) for members in stacks)
+    n_threads = n_cores if largest >= _LARGE_STEP else 1
+    torch.set_num_threads(n_threads)
+    try:
+        yield n_threads
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Keeper:
+    """Writes checkpoints, finds those of an earlier run, and calls back."""
+
+    def __init__(self, checkpoints: Checkpoints | None, on_epoch: Callable[[int, int, MLP], None] | None) -> None:
+        self._checkpoints, self._on_epoch = checkpoints, on_epoch
+        self._of: dict[int, dict[str, str]] = {}
+        self._saved: dict[int, float] = {}
+        self._calling = threading.Lock()
+
+    def begin(self, members: Sequence[Member]) -> None:
+        """Sets the models to where an earlier run was cut off, or keeps them as they are before training."""
+        if self._checkpoints is not None:
+            digests: dict[int, str] = {}
+            self._of = {member.index: fingerprint(member, digests) for member in members}
+        for member in members:
+            if self._checkpoints is not None:
+                if resume(member, self._of[member.index], self._checkpoints):
+                    continue
+                self._checkpoints.save(member.index, 0, member.model)
+            self._call(member)
+
+    def after_epoch(self, members: Sequence[Member], read: Callable[[], None]) -> None:
+        """Does what is due for models that are equally far; `read` gives them their weights."""
+        now = time.monotonic()
+        last = self._saved.setdefault(members[0].index, now)
+        kept = self._checkpoints
+        due = kept is not None and (now - last >= kept.save_every or any(member.finished for member in members))
+        at_epoch = kept is not None and any(member.history.n_epochs in kept.epochs for member in members)
+        if due or at_epoch or self._on_epoch is not None:
+            read()
+        for member in members:
+            if member.error is None:
+                if kept is not None:
+                    kept.save(member.index, member.history.n_epochs, member.model)
+                self._call(member)
+                # a model that diverged would only do so again
+                if kept is not None and due:
+                    save_progress(member, self._of[member.index], kept)
+        if due:
+            self._saved[members[0].index] = time.monotonic()
+
+    def _call(self, member: Member) -> None:
+        if self._on_epoch is not None:
+            with self._calling:
+                self._on_epoch(member.index, member.history.n_epochs, member.model)
+
+
+def _members(
+    models: Sequence[MLP],
+    train: Examples | Sequence[Examples],
+    recipe: Recipe | str | Sequence[Recipe | str],
+    seeds: int | Sequence[int],
+    device: torch.device | str | None,
+) -> list[Member]:
+    n = len(models)
+    layers = [layers_of(model, f"model {i}") for i, model in enumerate(models)]
+    if len({id(p) for model in models for p in model.parameters()}) < sum(len(list(m.parameters())) for m in models):
+        raise ValueError("models share parameters, or one is there twice: each must have its own")
+    recipes = [named_recipe(r) for r in _one_each("recipe", recipe, n, is_one=isinstance(recipe, Recipe | str))]
+    seeds = _one_each("seeds", seeds, n, is_one=isinstance(seeds, int))
+    sets = _one_each("train", train, n, is_one=_is_examples(train))
+    place = torch.device(device) if device is not None else next(models[0].parameters()).device
+    shared = _Shared(place)
+    members = []
+    for i, (model, data) in enumerate(zip(models, sets, strict=True)):
+        model.to(place)
+        inputs, y = shared(data, recipes[i], layers[i][0].linear.weight.dtype)
+        check_batches(model, len(y), recipes[i])
+        check_logits(model, inputs.x, y)
+        n_all = len(data if isinstance(data, LabelledData) else data[0])
+        members.append(
+            Member(
+                index=i,
+                model=model,
+                layers=layers[i],
+                recipe=recipes[i],
+                seed=seeds[i],
+                inputs=inputs,
+                y=y,
+                n_steps=recipes[i].n_steps(n_all),
+                steps_per_epoch=recipes[i].steps_per_epoch(n_all),
+                history=History(recipes[i], seeds[i]),
+            )
+        )
+    return members
+
+
+def _tests(members: Sequence[Member], test: Examples) -> dict[torch.dtype, tuple[Tensor, Tensor]]:
+    """The test examples in every type that models have."""
+    tests = {member.dtype: tensors_of("test", test, member.model, member.y.device) for member in members}
+    for member in members:
+        check_logits(member.model, *tests[member.dtype])
+    return tests
+
+
+class _Shared:
+    """Examples and labels on the device, each only once however many models see them."""
+
+    def __init__(self, place: torch.device) -> None:
+        self._place = place
+        self._pairs: dict[int, LabelledData] = {}
+        self._tensors: dict[Hashable, Tensor] = {}
+        self._inputs: dict[Hashable, Inputs] = {}
+
+    def __call__(self, data: Examples, recipe: Recipe, dtype: torch.dtype) -> tuple[Inputs, Tensor]:
+        if not isinstance(data, LabelledData):
+            data = self._pairs.setdefault(id(data), LabelledData(*data, name="train"))
+        n_used = recipe.n_used(len(data))
+        x = self._moved(data.x.flatten(1), dtype)
+        key = (*_identity(x), n_used)
+        if key not in self._inputs:
+            self._inputs[key] = Inputs(x[:n_used])
+        y = self._moved(data.y, torch.int64)
+        return self._inputs[key], self._tensors.setdefault((*_identity(y), n_used), y[:n_used])
+
+    def _moved(self, values: Tensor, dtype: torch.dtype) -> Tensor:
+        key = (*_identity(values), dtype)
+        if key not in self._tensors:
+            self._tensors[key] = values.to(self._place, dtype)
+        return self._tensors[key]
+
+
+def _identity(values: Tensor) -> tuple[Hashable, ...]:
+    return values.device, values.data_ptr(), values.shape, values.stride(), values.dtype
+
+
+def _is_examples(train: object) -> TypeGuard[Examples]:
+    pair = isinstance(train, tuple) and len(train) == 2 and all(isinstance(part, Tensor) for part in train)
+    return pair or isinstance(train, LabelledData)
+
+
+def _one_each(what: str, given: Any, n: int, *, is_one: bool) -> list[Any]:
+    if is_one:
+        return [given] * n
+    each = list(given)
+    if len(each) != n:
+        raise ValueError(f"{what} has {len(each)} entries for {n} models; give one for all, or one for each")
+    return each
