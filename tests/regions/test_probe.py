@@ -89,7 +89,7 @@ def test_a_combination_of_points_of_one_cell_is_carried_on_as_the_combined_point
         probe = Probe(program, points)
         for _ in range(stop + 1):
             probe.advance()
-        probe.grow(lambda rows: torch.cat([rows, factors @ rows]), np.ones(2))
+        probe.grow(lambda rows, first: torch.cat([rows, factors @ rows[first:]]), np.ones(2))
         assert probe.n_points == 4
         combined = (factors @ points.flatten(1)).reshape(2, *shape)
         torch.testing.assert_close(run(probe)[2:], forward(model, combined), rtol=1e-11, atol=1e-11)
@@ -103,7 +103,9 @@ def test_a_point_moved_along_a_direction_in_an_unbounded_cell_is_carried_on_as_t
     points = torch.cat([1e6 * direction, direction])
     probe = Probe(program, points, weights=np.array([1.0, 0.0]))
     probe.advance()
-    probe.grow(lambda rows: torch.cat([rows, rows[:1] + 1e6 * rows[1:2]]), np.ones(1))
+    probe.grow(
+        lambda rows, first: torch.cat([rows, rows[first : first + 1] + 1e6 * rows[first + 1 : first + 2]]), np.ones(1)
+    )
     expected = forward(model, 2e6 * direction)
     torch.testing.assert_close(run(probe)[2:], expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
 
@@ -212,4 +214,4 @@ def test_directions_cannot_join_a_probe_that_began_without_any() -> None:
     probe = Probe(read_program(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), torch.ones(1, 2)), torch.ones(1, 2).double())
     probe.advance()
     with pytest.raises(ValueError, match="began without directions"):
-        probe.grow(lambda rows: torch.cat([rows, rows]), np.zeros(1))
+        probe.grow(lambda rows, first: torch.cat([rows, rows]), np.zeros(1))

@@ -260,9 +260,9 @@ def write_patterns(z, weights, left, right, levels, planes, rows, columns, count
 
 
 @compiled
-def _combine(out, n_old, parents, factors, first, last):
+def _combine(out, n_before, n_old, parents, factors, first, last):
     for i in range(len(parents)):
-        a, b = parents[i, 0], parents[i, 1]
+        a, b = n_before + parents[i, 0], n_before + parents[i, 1]
         fa, fb = factors[i, 0], factors[i, 1]
         for j in range(first, last):
             out[n_old + i, j] = fa * out[a, j] + fb * out[b, j]
@@ -271,25 +271,28 @@ def _combine(out, n_old, parents, factors, first, last):
 _NUMBERS_WORTH_A_THREAD = 1 << 18
 
 
-def combining(parents: NDArray[np.int64], factors: NDArray[np.float64]) -> Callable[[Tensor], Tensor]:
+def combining(parents: NDArray[np.int64], factors: NDArray[np.float64]) -> Callable[[Tensor, int], Tensor]:
     """What appends to a matrix the rows `factors[i, 0] * row(parents[i, 0]) + factors[i, 1] * row(parents[i, 1])`.
 
-    A parent may be one of the rows appended before it.
+    A parent may be one of the rows appended before it. The second argument of the result says how many rows of the matrix come before
+    row 0 of the parents' count.
 
     Args:
         parents: (n_new, 2) numbers of rows.
         factors: (n_new, 2).
     """
 
-    def combine(matrix: Tensor) -> Tensor:
+    def combine(matrix: Tensor, n_before: int = 0) -> Tensor:
         n_old, width = matrix.shape
         if matrix.device.type != "cpu":
-            return _combine_in_generations(matrix, parents, factors)
+            return _combine_in_generations(matrix, parents + n_before, factors)
         out = matrix.new_empty((n_old + len(parents), width))
         out[:n_old] = matrix
         rows = out.numpy()
         at_least = max(16, _NUMBERS_WORTH_A_THREAD // max(1, len(parents)))
-        spread(lambda first, last: _combine(rows, n_old, parents, factors, first, last), width, at_least=at_least)
+        spread(
+            lambda first, last: _combine(rows, n_before, n_old, parents, factors, first, last), width, at_least=at_least
+        )
         return out
 
     return combine

@@ -14,8 +14,6 @@ from actscope.regions.program import ChoiceStep, Program, SiteStep
 
 __all__ = ["Partitioner", "Polygons"]
 
-_INITIAL_TABLE = 1 << 12
-
 
 @dataclass
 class Polygons:
@@ -162,13 +160,15 @@ class Partitioner:
 
         origins = np.arange(len(state.offsets) - 1)
         stop = _Stop(state, step, self.tolerance, self._unit)
-        table = np.full((_INITIAL_TABLE, 4), -1, dtype=np.int64)
+        table = np.zeros((0, 4), dtype=np.int64)
         n_in_table = 0
         while not self.limited:
             n_before = len(state.offsets) - 1
             starts, functions, more = stop.functions(state.corners, state.offsets)
             if not len(functions):
                 break
+            if not len(table):
+                table = np.full((1 << int(4 * len(functions) + 64).bit_length(), 4), -1, dtype=np.int64)
             allowed = self._most - self._n_polygons + n_before
             parents, factors, made_by, new_weights, corners, offsets, of, table, n_in_table, limited, n_ties = splitting.split_polygons(
                 stop.z, state.probe.weights, stop.levels, stop.scales.rows, stop.scales.columns, state.corners, state.offsets, starts,
@@ -207,7 +207,7 @@ class Partitioner:
             return
         n_old = len(state.places)
         combine = combining(parents, factors)
-        state.places = combine(torch.from_numpy(state.places)).numpy()
+        state.places = combine(torch.from_numpy(state.places), 0).numpy()
         state.places[n_old:, 2] = weights
         keys = np.concatenate([state.keys, np.zeros(len(parents), dtype=np.int64)])
         point_keys(keys, n_old, parents, made_by, stop)

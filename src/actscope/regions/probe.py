@@ -56,6 +56,7 @@ class Probe:
             # a point whose every linear part is zero, in front: what an operation makes of it is what the operation adds by itself
             points = torch.cat([torch.zeros_like(points[:1]), points])
         self._values[0] = points
+        self._own: set[int] = set()
         self._find_directions()
 
     @property
@@ -106,11 +107,12 @@ class Probe:
         matrix = self.program.layouts[register].rows(self._values[register])
         return matrix[1:] if self._directed else matrix
 
-    def grow(self, combine: Callable[[Tensor], Tensor], weights: NDArray) -> None:
+    def grow(self, combine: Callable[[Tensor, int], Tensor], weights: NDArray) -> None:
         """New points: `combine` appends their rows, combinations of those known, to each register that is still needed.
 
         Args:
-            combine: from (rows, width) float64 to more rows; what is there stays in front.
+            combine: from (rows, width) float64 to more rows; what is there stays in front. It is told how many rows there are in front of
+                the first point.
             weights: (n_new,) homogeneous weights of the new points, 0 or 1.
 
         Raises:
@@ -128,13 +130,11 @@ class Probe:
         for register, tensor in self._values.items():
             layout = self.program.layouts[register]
             if register in self.program.varying:
-                matrix = layout.rows(tensor)
-                grown = combine(matrix[1:] if self._directed else matrix)
-                if self._directed:
-                    grown = torch.cat([matrix[:1], grown])
+                grown = combine(layout.rows(tensor), int(self._directed))
             else:  # constants, the same for all points
                 grown = layout.rows(tensor)[:1].expand(n_rows, -1)
             self._values[register] = layout.tensor(grown)
+        self._own = set(self._values) & self.program.varying
         self._z = None
         self._find_directions()
 
@@ -198,13 +198,19 @@ class Probe:
         return value
 
     def _activate(self, step: ActivationStep) -> None:
-        args, kwargs = self._filled(step.args), {key: self._filled(value) for key, value in step.kwargs.items()}
-        after: Tensor = step.func(*args, **kwargs)
+        layout = self.program.layouts[step.register]
+        z = self._values[step.register]
+        before = layout.rows(z)[self._directions] if self._directed else z[:0]
+        # new points came in memory of the probe's own: where nothing else needs the values any more, the activation goes in their place
+        spare = step.register in self._own and self.program.last_uses[step.register] == self._position
+        func = _in_place(step.func) if spare else step.func
+        after: Tensor = func(
+            *self._filled(step.args), **{key: self._filled(value) for key, value in step.kwargs.items()}
+        )
         if self._directed:
-            rows = self.program.layouts[step.register].rows(self._values[step.register])
             layout = self.program.layouts[step.output]
             result = layout.rows(after)
-            result[self._directions] = _at_infinity(step.activation, rows, result, self._directions)
+            result[self._directions] = _at_infinity(step.activation, before, result[self._directions])
             result[0] = 0
             after = layout.tensor(result)
         self._values[step.output] = after
@@ -221,10 +227,17 @@ class Probe:
             del self._values[register]
 
 
-def _at_infinity(activation: Activation, rows: Tensor, after: Tensor, directions: Tensor) -> Tensor:
+def _in_place(func: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation's twin that writes its result over its first tensor; itself if it has none."""
+    schema = getattr(func, "_schema", None)
+    packet = getattr(torch.ops.aten, f"{str(schema.name).split('::')[-1]}_", None) if schema is not None else None
+    twin = getattr(packet, schema.overload_name or "default", None) if schema is not None else None
+    return func if twin is None else twin
+
+
+def _at_infinity(activation: Activation, v: Tensor, after: Tensor) -> Tensor:
     """What the activation does to a value that grows without end: the slope of its outermost pieces."""
-    v = rows[directions]
     first, last = activation.slopes[0], activation.slopes[-1]
     if first is None or last is None:  # PReLU, whose kink is at 0
-        return after[directions]
+        return after
     return last * v.clamp(min=0) + first * v.clamp(max=0)
