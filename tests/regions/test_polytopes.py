@@ -91,8 +91,9 @@ def test_rays_and_vertices_find_the_same_facets(seed: int, d: int) -> None:
 
 @pytest.mark.parametrize("rays", [True, False], ids=["rays first", "linear programs alone"])
 def test_a_hyperplane_that_touches_a_corner_is_no_facet(rays: bool) -> None:
-    normals = np.array([[0.5**0.5, 0.5**0.5], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    whole = merged(normals, np.array([2**0.5, 1.0, 1.0, 1.0, 1.0]), np.zeros(5), np.arange(5))
+    s = 0.5**0.5  # a square that stands on a corner, and a line that leans on another one
+    normals = np.array([[1.0, 0.0], [s, s], [s, -s], [-s, s], [-s, -s]])
+    whole = merged(normals, np.array([1.0, s, s, s, s]), np.zeros(5), np.arange(5))
     assert facets_by_rays([whole], rays=rays)[0].rows.tolist() == [1, 2, 3, 4]
 
 

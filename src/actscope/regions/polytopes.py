@@ -252,7 +252,8 @@ def polytope(
 
     On the cell every pre-activation is affine, so each neuron and breakpoint gives one halfspace, and so does each pair of a pooling's
     chosen entry and another one (Hanin & Rolnick 2019, Lemma 1: activation regions are convex). Which of them are facets is found by
-    rays first and linear programs for the rest; which neurons lie beyond a facet, by stepping across.
+    rays first and linear programs for the rest; which neurons lie beyond a facet, by stepping across. A and b are dense: hundreds of
+    halfspaces in hundreds of dimensions take a second, thousands take many minutes.
 
     Args:
         model: a model that is piecewise linear, or its `Program`.
