@@ -62,13 +62,14 @@ def draw(results: dict[tuple[int, int], list[int]], path: Path) -> None:
             label=label,
         )
         ax.hlines(statistics.mean(ratios), n / 1.05, n * 1.05, color=COLOURS[depth], linewidth=2)
-        ax.annotate(
-            f"{width}×{depth}", (n, max(ratios)), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=9
-        )
+        x, align = (-9, "right") if depth == min(NETWORKS) else (9, "left")
+        at = (n, statistics.mean(ratios) + 0.06)
+        ax.annotate(f"{width}×{depth}", at, xytext=(x, 0), textcoords="offset points", ha=align, fontsize=9)
     ax.set_xscale("log")
     ax.set_xticks([60, 100, 150, 200, 250], ["60", "100", "150", "200", "250"])
     ax.minorticks_off()
-    ax.set_ylim(0, 1.5)
+    ax.set_xlim(48, 320)
+    ax.set_ylim(0, 1.7)
     ax.set_xlabel("neurons N")
     ax.set_ylabel("regions / (N² / 2)")
     ax.spines[["top", "right"]].set_visible(False)

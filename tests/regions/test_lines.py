@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.regions.model_grammar import random_model
+from tests.regions.networks import ResidualPooled, images
 from tests.regions.references import GOLDEN, cells_on_segment, golden_layers, layers_of, model_of, switches_by_sampling
 from torch import Tensor, nn
 
@@ -62,6 +63,15 @@ def test_random_models_have_the_switches_that_dense_sampling_converges_to(seed: 
     changes = found.breakpoints[(found.packed[1:] != found.packed[:-1]).any(axis=1)]
     assert len(changes) == len(expected)
     assert np.allclose(changes, expected, atol=1e-7)
+
+
+def test_a_residual_cnn_with_pooling_has_the_switches_that_dense_sampling_converges_to() -> None:
+    model = ResidualPooled.drawn(0)
+    start, end = images(2)
+    found = regions.line(model, start, end, verify=True)
+    expected = switches_by_sampling(model, start.double(), end.double(), n=2000)
+    assert found.n_transitions == len(expected) > 100
+    assert regions.count_on_lines(model, start[None], end[None])[0] == found.n_regions
 
 
 @pytest.mark.parametrize("seed", range(100, 116))

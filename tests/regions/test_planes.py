@@ -12,47 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.regions.model_grammar import random_model
+from tests.regions.networks import ResidualPooled, images
 from tests.regions.references import GOLDEN, cells_in_square, golden_layers, layers_of, model_of, n_linear_regions
-from torch import Tensor, nn
+from torch import nn
 
 import actscope.regions.planes as planes_module
 from actscope import encode, regions
 from actscope.training import MLP
 
 
-class ResidualPooled(nn.Module):
-    """Convolutions with batch normalization, a residual sum and overlapping max pooling, on 1×28×28."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4)
-        self.conv2, self.norm2 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.pool, self.relu, self.head = nn.MaxPool2d(3, 2, 1), nn.ReLU(inplace=True), nn.Linear(196, 10)
-        for norm in (self.norm1, self.norm2):
-            nn.init.uniform_(norm.running_mean, -0.2, 0.2)
-            nn.init.uniform_(norm.running_var, 0.5, 1.5)
-            nn.init.uniform_(norm.bias, -0.2, 0.2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.pool(self.relu(self.norm1(self.conv1(x))))
-        y = self.norm2(self.conv2(x))
-        y += x
-        return self.head(self.relu(y).flatten(1))
-
-
-@pytest.fixture(scope="module")
-def residual_pooled() -> ResidualPooled:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return ResidualPooled()
-
-
 def square(half_width: float) -> tuple[float, float, float, float]:
     return (-half_width, half_width, -half_width, half_width)
-
-
-def images(n: int) -> Tensor:
-    return torch.rand((n, 1, 28, 28), generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("net", GOLDEN, ids=lambda net: f"{net['hidden_widths']}")
@@ -119,7 +89,8 @@ def test_random_models_agree_with_their_partition(seed: int) -> None:
         assert regions.count_in_plane(model, section, window=window) == found.n_regions
 
 
-def test_a_residual_cnn_with_pooling_agrees_with_its_partition(residual_pooled: ResidualPooled) -> None:
+def test_a_residual_cnn_with_pooling_agrees_with_its_partition() -> None:
+    residual_pooled = ResidualPooled.drawn(0)
     section = regions.Plane.through(*images(3))
     found = regions.plane(residual_pooled, section, window=square(0.2), verify=True)
     assert found.n_regions > 500
