@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 __all__ = ["areas_and_centres", "centre_weights", "components", "merged_outlines", "shared_edges"]
 
@@ -46,6 +44,9 @@ def components(n: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
         >>> components(4, np.array([[1, 3]])).tolist()
         [0, 1, 2, 1]
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     labels = connected_components(graph, directed=False)[1]
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
