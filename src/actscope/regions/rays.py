@@ -69,6 +69,7 @@ class _Search:
         self.hits: dict[int, NDArray[np.float64]] = {}
         self._room: dict[int, float] = {}
         self._rest: list[int] = []
+        self._known: set[int] = set()
         self._n_near_ties = 0
 
     def shoot(self) -> None:
@@ -106,27 +107,27 @@ class _Search:
             rows, places = rows[moves], places[moves]
             places = places - _PUSH * (excess[moves] / squares[moves])[:, None] * along[moves]
 
-    def _meet(self, directions: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Keep the facets that rays from the origin meet first and alone; which rays met one."""
+    def _meet(self, directions: NDArray[np.float64]) -> set[int]:
+        """Keep the facets that rays from the origin meet first and alone, and return them."""
         speed = self._dual @ directions.T
         first = speed.argmax(axis=0)
         columns = np.arange(len(directions))
         fastest = speed[first, columns]
         speed[first, columns] = -np.inf
         second = speed.max(axis=0, initial=-np.inf)
-        alone: NDArray[np.bool_] = (fastest > 0) & (second < fastest * (1 - TOLERANCE))
+        alone = (fastest > 0) & (second < fastest * (1 - TOLERANCE))
         for column in np.flatnonzero(alone):
             row, place = int(first[column]), directions[column] / fastest[column]
             room = float(1 - second[column] / fastest[column])
             if room > self._room.get(row, 0.0):
                 self.hits[row], self._room[row] = place, room
-        return alone
+        return {int(row) for row in first[alone]}
 
     def programs(self) -> list[LinearProgram]:
         """A program for every halfspace about which nothing is known: how far can it be exceeded where the facets hold?"""
         self._rest = [row for row in range(len(self._dual)) if row not in self.hits and row not in self._redundant]
-        known = sorted(self.hits)
-        return [self._program(row, known) for row in self._rest]
+        self._known = set(self.hits)
+        return [self._program(row, sorted(self._known)) for row in self._rest]
 
     def settle(self, optima: Iterator[tuple[float, NDArray[np.float64]]]) -> None:
         """Learn from the optima of `programs`, in their order."""
@@ -135,7 +136,7 @@ class _Search:
             if value <= 1 + TOLERANCE:
                 self._redundant.add(row)
                 self._n_near_ties += int(value > 1 - TOLERANCE)
-            elif row not in self.hits and not self._meet(place[None])[0] and not self._meet(self._around(place)).any():
+            elif row not in self.hits and not (self._meet(place[None]) | self._meet(self._around(place))) - self._known:
                 self._decide(row)
 
     def facets(self) -> Facets:
