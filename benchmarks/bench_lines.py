@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 
 from actscope.regions import count_on_lines, line, on_lines, read_program
@@ -48,7 +49,7 @@ def _residual() -> Row:
     model, x = NETWORKS["residual CNN"](), images(2)
     program = read_program(model, x)
     found = line(program, x[0], x[1])
-    points = found.points([*found.left, found.right[-1]])
+    points = found.points(np.append(found.left, found.right[-1]))
     times = alternating_seconds(partial(outputs, model, points), partial(line, program, x[0], x[1]), 5)
     what = f"a line, residual CNN, {found.n_regions:,} regions, {len(points):,} points"
     return Row(what, "the forward passes on the same points alone", *times, 0.5)

@@ -48,6 +48,10 @@ def decision_boundary(
     """
     from actscope.regions.decidingscans import find_boundaries
 
+    if not found.complete:
+        raise ValueError(
+            "the partition was stopped by max_regions, and its cells have no affine maps: raise max_regions"
+        )
     if found.values is None or found.gradients is None:
         raise NotPiecewiseLinearError(
             "the model's output is not piecewise linear, so its decision boundary is not made of segments; a model that returns "
@@ -55,10 +59,6 @@ def decision_boundary(
         )
     if found.values.shape[1] < 2:
         raise ValueError("the model has one output: a decision boundary is where the two largest of several are equal")
-    if not found.complete:
-        raise ValueError(
-            "the partition was stopped by max_regions, and its cells have no affine maps: raise max_regions"
-        )
     seen = window or found.window or found.corner_window
     points, offsets = clipped_polygons(found.places, found.corners, found.offsets, seen)
     inner = find_boundaries(points, offsets, found.centres, found.values, np.ascontiguousarray(found.gradients), _TIE)

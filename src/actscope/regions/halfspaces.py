@@ -96,7 +96,9 @@ def _rows(stop: Stop, dz: Tensor, offset: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _of_site(step: SiteStep, z: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     levels = z.new_tensor(step.levels)
-    interval = torch.bucketize(z.contiguous(), levels)  # the number of levels below z; z on a level counts as not above it
+    interval = torch.bucketize(
+        z.contiguous(), levels
+    )  # the number of levels below z; z on a level counts as not above it
     above, below = torch.nonzero(interval > 0)[:, 0], torch.nonzero(interval < len(levels))[:, 0]
     low, high = interval[above] - 1, interval[below]
     return (
