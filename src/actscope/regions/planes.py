@@ -539,8 +539,9 @@ def _prepared(
             f"the plane lies among inputs of shape {tuple(section.origin.shape)}, but the model takes {program.input_shape}"
         )
     place = program.device
-    moved = Plane(section.origin.to(place), section.u.to(place), section.v.to(place), section.examples)
-    return program, moved
+    if section.origin.device != place:
+        section = Plane(section.origin.to(place), section.u.to(place), section.v.to(place), section.examples)
+    return program, section
 
 
 def _initial(
