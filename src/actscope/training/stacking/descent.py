@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
-from actscope.training.fitting import clip_gradients, optimizer_for
+from actscope.training.fitting import clip_gradients
 from actscope.training.stacking.layout import Layout, update_rule
 from actscope.training.stacking.members import Member
 
@@ -28,7 +29,7 @@ class Descent:
     """
 
     def __init__(self, layout: Layout, parameters: Tensor, gradients: Tensor) -> None:
-        self._layout, self._gradients = layout, gradients
+        self._layout = layout
         self._moments = [torch.zeros_like(parameters) for _ in range(max(m.n_moments for m in layout.members))]
         for i, vector in enumerate(self._moments):
             layout.fill(vector, partial(_moment, i))
@@ -36,8 +37,8 @@ class Descent:
         for member in layout.members:
             rules.setdefault(update_rule(member), member)
         spans = layout.ranges(update_rule)
-        self._optimizers = [
-            (self._optimizer(member, parameters, spans[rule]), member) for rule, member in rules.items()
+        self._rules = [
+            _Rule(member, parameters, gradients, self._moments, spans[rule]) for rule, member in rules.items()
         ]
         self._penalties = _Penalties(layout, parameters, gradients)
         self._clipped = [
@@ -51,10 +52,8 @@ class Descent:
         self._penalties.add_to(losses)
         for gradients, recipe in self._clipped:
             clip_gradients(gradients, recipe)
-        for optimizer, member in self._optimizers:
-            lr = member.recipe.lr_at(step, steps_per_epoch=member.steps_per_epoch, n_steps=member.n_steps)
-            optimizer.param_groups[0]["lr"] = lr
-            optimizer.step()
+        for rule in self._rules:
+            rule.step(step)
 
     def read(self) -> None:
         """Hands every model its own averages."""
@@ -66,19 +65,57 @@ class Descent:
         for i, vector in enumerate(self._moments):
             self._layout.read(vector, partial(_moment, i))
 
-    def _optimizer(self, member: Member, parameters: Tensor, spans: list[slice]) -> torch.optim.Optimizer:
-        leaves = [nn.Parameter(parameters[span]) for span in spans]
-        optimizer = optimizer_for(leaves, member.recipe)
-        for leaf, span in zip(leaves, spans, strict=True):
-            leaf.grad = self._gradients[span]
-            optimizer.state[leaf].update(self._state(member, span))
-        return optimizer
 
-    def _state(self, member: Member, span: slice) -> dict[str, Any]:
-        if member.recipe.optimizer == "adam":
-            step = torch.tensor(float(member.step), dtype=torch.float32, device=self._gradients.device)
-            return {"step": step, "exp_avg": self._moments[0][span], "exp_avg_sq": self._moments[1][span]}
-        return {"momentum_buffer": self._moments[0][span]} if member.n_moments else {}
+class _Rule:
+    """The update of all models that share one, by PyTorch's functions behind its optimizers."""
+
+    def __init__(
+        self, member: Member, parameters: Tensor, gradients: Tensor, moments: list[Tensor], spans: list[slice]
+    ) -> None:
+        self._member = member
+        self._parameters = [parameters[span] for span in spans]
+        self._gradients = [gradients[span] for span in spans]
+        self._moments = [[moment[span] for span in spans] for moment in moments[: member.n_moments]]
+        self._fused = parameters.device.type in ("cpu", "cuda")
+        at = torch.tensor(float(member.step), dtype=torch.float32, device=parameters.device if self._fused else "cpu")
+        self._steps = [at.clone() for _ in spans]
+
+    def step(self, step: int) -> None:
+        """Update number `step`, counted from 0."""
+        recipe = self._member.recipe
+        lr = recipe.lr_at(step, steps_per_epoch=self._member.steps_per_epoch, n_steps=self._member.n_steps)
+        if recipe.optimizer == "adam":
+            first, second = self._moments
+            adam(
+                self._parameters,
+                self._gradients,
+                first,
+                second,
+                [],
+                self._steps,
+                fused=self._fused,
+                amsgrad=False,
+                beta1=recipe.betas[0],
+                beta2=recipe.betas[1],
+                lr=lr,
+                weight_decay=recipe.weight_decay,
+                eps=recipe.eps,
+                maximize=False,
+            )
+        else:
+            absent: list[Tensor | None] = [None] * len(self._parameters)
+            sgd(
+                self._parameters,
+                self._gradients,
+                [*self._moments[0]] if self._moments else absent,
+                fused=self._fused,
+                weight_decay=recipe.weight_decay,
+                momentum=recipe.momentum,
+                lr=lr,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )
 
 
 class _Penalties:

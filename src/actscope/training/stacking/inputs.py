@@ -45,48 +45,64 @@ class Inputs:
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
-        self._used: dict[bool, Tensor | None] = {False: None}
-        self._dense: dict[bool, Tensor] = {False: x}
+        self._counts: tuple[Tensor, Tensor] | None = None
+        self._dense: dict[bool, Tensor] = {}
         self._sparse: dict[bool, SparseExamples] = {}
-        self._share: float | None = None
-        self._making = threading.Lock()
+        self._making = threading.RLock()
 
     def used(self, dropping: bool) -> Tensor | None:
         """Columns in use, (n_used,) int64; None for all, where not `dropping` any or where it would not pay."""
-        with self._making:
-            if dropping not in self._used:
-                # NaN is not zero, so it stays in
-                columns = (self.x != 0).any(0).nonzero()[:, 0]
-                pays = 0 < len(columns) <= self.x.shape[1] * (1 - _WORTH_DROPPING)
-                self._used[True] = columns if pays else None
-            return self._used[dropping]
+        if not dropping:
+            return None
+        columns = self._counted()[1].nonzero()[:, 0]
+        return columns if 0 < len(columns) <= self.x.shape[1] * (1 - _WORTH_DROPPING) else None
 
     def is_sparse(self) -> bool:
         """Whether sparse products are faster: on a CPU, with most values zero."""
-        with self._making:
-            if self._share is None:
-                known = self.x.device.type == "cpu" and self.x.dtype in (torch.float32, torch.float64)
-                self._share = float((self.x != 0).sum()) / self.x.numel() if known else 1.0
-            return self._share <= _SPARSE
+        return self._is_simple() and int(self._counted()[0].sum()) <= _SPARSE * self.x.numel()
 
     def dense(self, dropping: bool) -> Tensor:
         """The examples, (n_examples, n_used), perhaps without the inputs not in use."""
-        used = self.used(dropping)
         with self._making:
+            used = self.used(dropping)
             if dropping not in self._dense:
                 self._dense[dropping] = self.x if used is None else self.x.index_select(1, used)
             return self._dense[dropping]
 
     def sparse(self, dropping: bool) -> SparseExamples:
-        """The same, compressed; on a CPU."""
-        from scipy.sparse import csr_array, vstack
+        """The same, compressed; only where they are sparse."""
+        from actscope.training.stacking.sparseproducts import compress
 
-        used = self.used(dropping)
         with self._making:
             if dropping not in self._sparse:
-                parts = [part if used is None else part.index_select(1, used) for part in torch.split(self.x, 8192)]
-                rows = vstack([csr_array(part.numpy()) for part in parts], format="csr")
-                self._sparse[dropping] = SparseExamples(
-                    rows.indptr.astype(np.int64), rows.indices.astype(np.int32), rows.data, rows.shape[1]
+                used = self.used(dropping)
+                n_inputs = self.x.shape[1]
+                places = np.zeros(n_inputs, np.int32)
+                columns = np.arange(n_inputs) if used is None else used.numpy()
+                places[columns] = np.arange(len(columns))
+                starts = np.concatenate([[0], np.cumsum(self._counted()[0].numpy())])
+                x = self.x.detach().numpy()
+                found = SparseExamples(
+                    starts, np.empty(starts[-1], np.int32), np.empty(starts[-1], x.dtype), len(columns)
                 )
+                compress(x, places, found.starts, found.columns, found.values)
+                self._sparse[dropping] = found
             return self._sparse[dropping]
+
+    def _is_simple(self) -> bool:
+        """Whether the compiled loops can read them."""
+        return self.x.device.type == "cpu" and self.x.dtype in (torch.float32, torch.float64)
+
+    def _counted(self) -> tuple[Tensor, Tensor]:
+        """How many values are not zero, by example and by input; NaN is not zero."""
+        with self._making:
+            if self._counts is None and self._is_simple():
+                from actscope.training.stacking.sparseproducts import count
+
+                of_rows, of_columns = (torch.zeros(n, dtype=torch.int64) for n in self.x.shape)
+                count(self.x.detach().numpy(), of_rows.numpy(), of_columns.numpy())
+                self._counts = of_rows, of_columns
+            elif self._counts is None:
+                is_there = self.x != 0
+                self._counts = is_there.sum(1), is_there.sum(0)
+            return self._counts

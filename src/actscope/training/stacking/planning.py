@@ -17,6 +17,8 @@ _WORK_OF_A_STEP = 2e6
 """What a step costs whatever its size, in multiplications."""
 _TOLERATED_IDLENESS = 1.08
 """A longest worker this much busier than the average is not worth smaller pieces."""
+_MOST_CUTS = 4
+"""Cuts that are tried for each worker."""
 
 
 def plan(members: Sequence[Member], *, n_workers: int, max_bytes: float) -> list[list[Member]]:
@@ -32,11 +34,17 @@ def plan(members: Sequence[Member], *, n_workers: int, max_bytes: float) -> list
         group.sort(key=lambda member: (str(update_rule(member)), member.n_parameters, member.index))
     limit = max_bytes / n_workers
     stacks = [piece for group in groups.values() for piece in _pieces(group, _n_pieces(group, limit))]
-    for n in range(2, n_workers + 1):
-        if _longest_worker(stacks, n_workers) <= _TOLERATED_IDLENESS * sum(map(_work, stacks)) / n_workers:
+    ideal = sum(map(_work, stacks)) / n_workers
+    best = stacks
+    for _ in range(_MOST_CUTS * n_workers):
+        if _longest_worker(best, n_workers) <= _TOLERATED_IDLENESS * ideal:
             break
-        stacks = [piece for group in groups.values() for piece in _pieces(group, n * _n_pieces(group, limit))]
-    return sorted(stacks, key=_work, reverse=True)
+        # the one that costs least to cut, which is the largest
+        stacks = sorted(stacks, key=_work)
+        stacks = [*stacks[:-1], *_pieces(stacks[-1], 2)]
+        if _longest_worker(stacks, n_workers) < _longest_worker(best, n_workers):
+            best = stacks
+    return sorted(best, key=_work, reverse=True)
 
 
 def memory_limit(place: torch.device) -> float:

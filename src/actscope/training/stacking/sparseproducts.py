@@ -1,7 +1,7 @@
 """Products of sparse examples with a wide kernel, which a dense product of the zeros too would take longer for.
 
 PyTorch's own sparse products take one row of the kernel at a time from memory and write the gradient as many times as an input occurs;
-these take four at a time, and write every row of the gradient once. Import this inside the function that needs it: it imports numba.
+these take six at a time, and write every row of the gradient once. Import this inside the function that needs it: it imports numba.
 Arrays are numpy's, C-contiguous. Examples are rows in compressed form: those of example i are the entries from
 `starts[i]` to `starts[i + 1]`, each a column and a value.
 """
@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar, cast
 import numba
 import numpy as np
 
-__all__ = ["add_up", "gather", "gather_by_input"]
+__all__ = ["add_up", "compress", "count", "gather", "gather_by_input"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,17 +47,43 @@ def add_up(starts: np.ndarray, places: np.ndarray, values: np.ndarray, table: np
         for j in range(width):
             total[j] = 0
         k, end = starts[i], starts[i + 1]
-        while k + 4 <= end:
-            value0, value1, value2, value3 = values[k], values[k + 1], values[k + 2], values[k + 3]
-            row0, row1, row2, row3 = table[places[k]], table[places[k + 1]], table[places[k + 2]], table[places[k + 3]]
+        while k + 6 <= end:
+            value0, value1, value2 = values[k], values[k + 1], values[k + 2]
+            value3, value4, value5 = values[k + 3], values[k + 4], values[k + 5]
+            row0, row1, row2 = table[places[k]], table[places[k + 1]], table[places[k + 2]]
+            row3, row4, row5 = table[places[k + 3]], table[places[k + 4]], table[places[k + 5]]
             for j in range(width):
-                total[j] += value0 * row0[j] + value1 * row1[j] + value2 * row2[j] + value3 * row3[j]
-            k += 4
+                total[j] += (value0 * row0[j] + value1 * row1[j] + value2 * row2[j]) + (
+                    value3 * row3[j] + value4 * row4[j] + value5 * row5[j]
+                )
+            k += 6
         while k < end:
             value0, row0 = values[k], table[places[k]]
             for j in range(width):
                 total[j] += value0 * row0[j]
             k += 1
+
+
+@_compiled
+def count(x: np.ndarray, of_rows: np.ndarray, of_columns: np.ndarray) -> None:
+    """Adds the number of values that are not zero to `of_rows` and `of_columns`, int64; NaN is not zero."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            is_there = x[i, j] != 0
+            of_rows[i] += is_there
+            of_columns[j] += is_there
+
+
+@_compiled
+def compress(x: np.ndarray, places: np.ndarray, starts: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
+    """Fills the compressed rows of `x`, which begin at `starts`; column j is called `places[j]`, (n_inputs,) int32."""
+    for i in range(x.shape[0]):
+        k = starts[i]
+        for j in range(x.shape[1]):
+            if x[i, j] != 0:
+                columns[k] = places[j]
+                values[k] = x[i, j]
+                k += 1
 
 
 @_compiled

@@ -1,0 +1,105 @@
+"""Many small networks trained as one, against a loop over a DataLoader for one network after the other."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from actscope.training import MLP, LabelledData, Recipe, stacks
+from benchmarks.measure import Row
+
+_WIDTHS = (3, 7, 10, 15, 20, 23, 27, 30, 33, 37, 40, 43, 47, 50, 53, 57, 60, 65, 70, 75, 80, 90, 100)
+"""Of He et al. 2021, Figure 2."""
+_SEEDS = range(5)
+_REPEATS = 3
+_PART = 10
+"""One by one, this part of the steps is taken."""
+
+
+def run() -> list[Row]:
+    """The networks of He et al. 2021, Figure 2, on MNIST's shape, and those with five hidden layers on CIFAR-10's."""
+    mnist = [MLP(784, [width], 10, seed=seed) for width in _WIDTHS for seed in _SEEDS]
+    deep = [MLP(3072, [width] * 5, 10, seed=seed) for width in range(10, 201, 10) for seed in range(2)]
+    return [
+        *_rows(
+            "115 networks 784-(3 … 100)-10, 5 batch orders", mnist, _sparse(), n_seeds=5, batch_size=128, goals=(15, 8)
+        ),
+        *_rows("40 networks 3072-5×(10 … 200)-10, 2 orders", deep, _dense(), n_seeds=2, batch_size=64, goals=(None, 3)),
+    ]
+
+
+def _rows(
+    what: str,
+    models: list[MLP],
+    data: LabelledData,
+    *,
+    n_seeds: int,
+    batch_size: int,
+    goals: tuple[float | None, float | None],
+) -> list[Row]:
+    seeds = [i % n_seeds for i in range(len(models))]
+    recipe = Recipe(batch_size=batch_size, epochs=1)
+    n_steps = recipe.n_steps(len(data))
+    loader = DataLoader(TensorDataset(data.x, data.y), batch_size=batch_size, shuffle=True)
+    some = models[:: max(1, len(models) // 5)]
+    stacks.fit(models, data, recipe=recipe.replace(steps=1), seeds=seeds)
+    one_by_one, together, cores = [], [], []
+    for _ in range(_REPEATS):
+        seconds = 0.0
+        for model in some:
+            batches = iter(loader)
+            next(batches)  # the order of a whole epoch is drawn here
+            start = time.perf_counter()
+            _train(model, batches, n_steps // _PART)
+            seconds += time.perf_counter() - start
+        one_by_one.append(seconds * _PART / len(some) * len(models))
+        start, used = time.perf_counter(), time.process_time()
+        stacks.fit(models, data, recipe=recipe, seeds=seeds)
+        together.append(time.perf_counter() - start)
+        cores.append((time.process_time() - used) / together[-1])
+    naive, ours = statistics.median(one_by_one), statistics.median(together)
+    note = (
+        f"{statistics.median(cores):.1f} cores at work; {len(models) / ours:.3g} epochs of one model a second, "
+        f"one by one {len(models) / naive:.3g}; "
+        f"an epoch each, one by one extrapolated from {n_steps // _PART} steps of {len(some)} models"
+    )
+    loop = "DataLoader, Adam, one model at a time, one thread"
+    return [
+        Row(what, loop, naive, ours, goals[0], note),
+        Row(what, "two such processes, taken as twice as fast", naive / 2, ours, goals[1]),
+    ]
+
+
+def _train(model: nn.Module, batches: Iterator[Sequence[torch.Tensor]], n_steps: int) -> None:
+    """What one writes: `n_steps` of an epoch."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the faster way for networks this small
+    optimizer = torch.optim.Adam(model.parameters())
+    for x, y in itertools.islice(batches, n_steps):
+        optimizer.zero_grad()
+        torch.autograd.backward(nn.functional.cross_entropy(model(x), y))
+        optimizer.step()
+    torch.set_num_threads(n_threads)
+
+
+def _sparse() -> LabelledData:
+    """As many and as sparse as MNIST's training images: 19 % of the pixels are not zero, 67 pixels always are."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(60_000, 784, generator=generator)
+    x *= torch.rand(60_000, 784, generator=generator) < 0.19 * 784 / 717
+    x[:, torch.randperm(784, generator=generator)[:67]] = 0
+    return LabelledData(x, torch.randint(10, (60_000,), generator=generator))
+
+
+def _dense() -> LabelledData:
+    """A fifth of CIFAR-10's training images in number, and as large."""
+    generator = torch.Generator().manual_seed(0)
+    return LabelledData(
+        torch.rand(10_000, 3072, generator=generator), torch.randint(10, (10_000,), generator=generator)
+    )
