@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,9 @@ from actscope.training.stacking.inputs import SparseExamples
 from actscope.training.stacking.layout import Layout, runs
 
 __all__ = ["Averages", "Pass"]
+
+_SMALL = 2**12
+"""Numbers of a kernel up to which a loop of our own beats the call of a library."""
 
 
 class Averages:
@@ -67,6 +71,41 @@ class _Product:
         product = torch.mm if self.kernel.ndim == 2 else torch.bmm
         product(self.d_out, self.inputs.mT, out=self.d_kernel)
         product(self.kernel.mT, self.d_out, out=self.d_inputs)
+
+
+class _SmallProducts:
+    """Small kernels of different shapes, on a CPU: one compiled loop for all of them.
+
+    Args:
+        table: (n_products, 5) as `smallproducts` has it.
+        parameters, gradients: (n_parameters,).
+        inputs, d_inputs: the level before.
+        out, d_out: the level into which they go.
+    """
+
+    def __init__(
+        self,
+        table: Sequence[tuple[int, ...]],
+        parameters: Tensor,
+        gradients: Tensor,
+        inputs: Tensor,
+        d_inputs: Tensor,
+        out: Tensor,
+        d_out: Tensor,
+    ) -> None:
+        from actscope.training.stacking import smallproducts
+
+        self._kernels, self._table = smallproducts, np.array(table, dtype=np.int64)
+        self._parameters, self._gradients = parameters.numpy(), gradients.numpy()
+        self._inputs, self._d_inputs, self._out, self._d_out = (v.numpy() for v in (inputs, d_inputs, out, d_out))
+
+    def forward(self) -> None:
+        self._kernels.multiply(self._table, self._parameters, self._inputs, self._out)
+
+    def backward(self) -> None:
+        self._kernels.differentiate(
+            self._table, self._parameters, self._gradients, self._inputs, self._d_out, self._d_inputs
+        )
 
 
 @dataclass(eq=False)
@@ -181,7 +220,7 @@ class Pass:
             (layout.rows[0][place], layout.logit_rows[place]) for place in places if not members[place].hidden
         ]
         self._elementwise = [self._between(level, averages) for level in range(layout.depth)]
-        self._products: list[list[_Product]] = [[]]
+        self._products: list[list[_Product | _SmallProducts]] = [[]]
         self._biases: list[list[_Bias]] = [[]]
         for level in range(1, layout.depth + 1):
             self._products.append(self._into(level))
@@ -246,7 +285,7 @@ class Pass:
         taken = slice(rows[places[0]].start, rows[places[-1]].stop)
         return _Bias(self._parameters[span][:, None], self._gradients[span], out[taken], d_out[taken])
 
-    def _into(self, level: int) -> list[_Product]:
+    def _into(self, level: int) -> list[_Product | _SmallProducts]:
         """Products from level - 1 into `level`, or into the logits of models that are not as deep."""
         members, layout = self._layout.members, self._layout
 
@@ -254,7 +293,9 @@ class Pass:
             layer = members[place].layers[level]
             return layer.activation is None, layer.width, layer.n_inputs
 
-        products = []
+        products: list[_Product | _SmallProducts] = []
+        small: dict[bool, list[tuple[int, ...]]] = {}
+        compiled = self._parameters.device.type == "cpu" and self._parameters.dtype in (torch.float32, torch.float64)
         for run in runs([place for place, member in enumerate(members) if len(member.hidden) >= level], shape):
             to_logits, width, n_inputs = shape(run[0])
             name = [f"{members[place].layers[level].name}.weight" for place in (run[0], run[-1])]
@@ -263,6 +304,10 @@ class Pass:
             out, d_out = (self._logits, self._d_logits) if to_logits else (self._z[level], self._d[level])
             out_rows = slice(into[run[0]].start, into[run[-1]].stop)
             in_rows = slice(layout.rows[level - 1][run[0]].start, layout.rows[level - 1][run[-1]].stop)
+            if compiled and len(run) == 1 and width * n_inputs <= _SMALL:
+                row = (span.start, width, n_inputs, in_rows.start, out_rows.start)
+                small.setdefault(to_logits, []).append(row)
+                continue
             shapes = ((width, n_inputs), (n_inputs, out.shape[1]), (width, out.shape[1]))
             views = [
                 view.view(len(run), *size) if len(run) > 1 else view.view(size)
@@ -276,6 +321,10 @@ class Pass:
                 )
             ]
             products.append(_Product(*views))
+        for to_logits, table in small.items():
+            into_both = (self._logits, self._d_logits) if to_logits else (self._z[level], self._d[level])
+            before = (self._h[level - 1], self._d[level - 1])
+            products.append(_SmallProducts(table, self._parameters, self._gradients, *before, *into_both))
         return products
 
     def _between(self, level: int, averages: Averages) -> list[Normalization | Rectifier | Activation]:

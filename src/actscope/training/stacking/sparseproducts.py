@@ -8,29 +8,14 @@ Arrays are numpy's, C-contiguous. Examples are rows in compressed form: those of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
-
-import numba
 import numpy as np
+
+from actscope.training.stacking.compiling import compiled
 
 __all__ = ["add_up", "compress", "count", "gather", "gather_by_input"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def _compiled(kernel: Callable[P, R]) -> Callable[P, R]:
-    # contraction alone lets a product and a sum be one instruction, and leaves NaN and infinity as they are
-    options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-    try:
-        fast = numba.njit(cache=True, **options)(kernel)
-    except RuntimeError:  # numba found no folder that it may write to: every process then compiles anew
-        fast = numba.njit(**options)(kernel)
-    return cast(Callable[P, R], fast)
-
-
-@_compiled
+@compiled
 def add_up(starts: np.ndarray, places: np.ndarray, values: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
     """out[i] = Σ values[k] · table[places[k]] over the entries k of row i.
 
@@ -64,7 +49,7 @@ def add_up(starts: np.ndarray, places: np.ndarray, values: np.ndarray, table: np
             k += 1
 
 
-@_compiled
+@compiled
 def count(x: np.ndarray, of_rows: np.ndarray, of_columns: np.ndarray) -> None:
     """Adds the number of values that are not zero to `of_rows` and `of_columns`, int64; NaN is not zero."""
     for i in range(x.shape[0]):
@@ -74,7 +59,7 @@ def count(x: np.ndarray, of_rows: np.ndarray, of_columns: np.ndarray) -> None:
             of_columns[j] += is_there
 
 
-@_compiled
+@compiled
 def compress(x: np.ndarray, places: np.ndarray, starts: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
     """Fills the compressed rows of `x`, which begin at `starts`; column j is called `places[j]`, (n_inputs,) int32."""
     for i in range(x.shape[0]):
@@ -86,7 +71,7 @@ def compress(x: np.ndarray, places: np.ndarray, starts: np.ndarray, columns: np.
                 k += 1
 
 
-@_compiled
+@compiled
 def gather(
     starts: np.ndarray,
     columns: np.ndarray,
@@ -107,7 +92,7 @@ def gather(
     batch_starts[rows.shape[0]] = filled
 
 
-@_compiled
+@compiled
 def gather_by_input(
     batch_starts: np.ndarray,
     batch_columns: np.ndarray,
