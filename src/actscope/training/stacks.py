@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeGuard, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from actscope.progress import progress_bar
-from actscope.training.data import LabelledData
-from actscope.training.fitting import Examples, check_batches, check_logits, tensors_of
+from actscope.training.fitting import Examples
 from actscope.training.history import DivergenceError, History
 from actscope.training.models import MLP
-from actscope.training.recipes import Recipe, named_recipe
-from actscope.training.stacking.checkpoints import Checkpoints, fingerprint, resume, save_progress
-from actscope.training.stacking.inputs import Inputs
-from actscope.training.stacking.members import Member, layers_of
+from actscope.training.recipes import Recipe
+from actscope.training.stacking.checkpoints import Checkpoints
+from actscope.training.stacking.gathering import members_of, tests_of
+from actscope.training.stacking.keeping import Keeper
+from actscope.training.stacking.members import Member
 from actscope.training.stacking.planning import memory_limit, plan
 from actscope.training.stacking.running import run
 
@@ -140,13 +140,13 @@ def fit(
         raise ValueError(f"n_workers={n_workers} must be positive")
     if max_bytes is not None and not max_bytes > 0:
         raise ValueError(f"max_bytes={max_bytes} must be positive")
-    members = _members(models, train, recipe, seeds, device)
+    members = members_of(models, train, recipe, seeds, device)
     place = members[0].y.device
-    tests = None if test is None else _tests(members, test)
+    tests = None if test is None else tests_of(members, test)
     if n_workers is None:
         n_workers = torch.get_num_threads() if place.type == "cpu" else 1
     folder = checkpoints if checkpoints is None or isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
-    keeper = _Keeper(folder, on_epoch)
+    keeper = Keeper(folder, on_epoch)
     keeper.begin(members)
     stacks = plan(
         [member for member in members if not member.finished],
@@ -166,7 +166,7 @@ def fit(
 def _run_all(
     stacks: Sequence[list[Member]],
     tests: Mapping[torch.dtype, tuple[Tensor, Tensor]] | None,
-    keeper: _Keeper,
+    keeper: Keeper,
     advance: Callable[[int], None],
     n_workers: int,
 ) -> None:
@@ -219,143 +219,3 @@ def _threads_per_worker(stacks: Sequence[list[Member]], n_cores: int) -> Iterato
         yield n_threads
     finally:
         torch.set_num_threads(before)
-
-
-class _Keeper:
-    """Writes checkpoints, finds those of an earlier run, and calls back."""
-
-    def __init__(self, checkpoints: Checkpoints | None, on_epoch: Callable[[int, int, MLP], None] | None) -> None:
-        self._checkpoints, self._on_epoch = checkpoints, on_epoch
-        self._of: dict[int, dict[str, str]] = {}
-        self._saved: dict[int, float] = {}
-        self._calling = threading.Lock()
-
-    def begin(self, members: Sequence[Member]) -> None:
-        """Sets the models to where an earlier run was cut off, or keeps them as they are before training."""
-        if self._checkpoints is not None:
-            digests: dict[int, str] = {}
-            self._of = {member.index: fingerprint(member, digests) for member in members}
-        for member in members:
-            if self._checkpoints is not None:
-                if resume(member, self._of[member.index], self._checkpoints):
-                    continue
-                self._checkpoints.save(member.index, 0, member.model)
-            self._call(member)
-
-    def after_epoch(self, members: Sequence[Member], read: Callable[[], None]) -> None:
-        """Does what is due for models that are equally far; `read` gives them their weights."""
-        now = time.monotonic()
-        last = self._saved.setdefault(members[0].index, now)
-        kept = self._checkpoints
-        due = kept is not None and (now - last >= kept.save_every or any(member.finished for member in members))
-        at_epoch = kept is not None and any(member.history.n_epochs in kept.epochs for member in members)
-        if due or at_epoch or self._on_epoch is not None:
-            read()
-        for member in members:
-            if member.error is None:
-                if kept is not None:
-                    kept.save(member.index, member.history.n_epochs, member.model)
-                self._call(member)
-                # a model that diverged would only do so again
-                if kept is not None and due:
-                    save_progress(member, self._of[member.index], kept)
-        if due:
-            self._saved[members[0].index] = time.monotonic()
-
-    def _call(self, member: Member) -> None:
-        if self._on_epoch is not None:
-            with self._calling:
-                self._on_epoch(member.index, member.history.n_epochs, member.model)
-
-
-def _members(
-    models: Sequence[MLP],
-    train: Examples | Sequence[Examples],
-    recipe: Recipe | str | Sequence[Recipe | str],
-    seeds: int | Sequence[int],
-    device: torch.device | str | None,
-) -> list[Member]:
-    n = len(models)
-    layers = [layers_of(model, f"model {i}") for i, model in enumerate(models)]
-    if len({id(p) for model in models for p in model.parameters()}) < sum(len(list(m.parameters())) for m in models):
-        raise ValueError("models share parameters, or one is there twice: each must have its own")
-    recipes = [named_recipe(r) for r in _one_each("recipe", recipe, n, is_one=isinstance(recipe, Recipe | str))]
-    seeds = _one_each("seeds", seeds, n, is_one=isinstance(seeds, int))
-    sets = _one_each("train", train, n, is_one=_is_examples(train))
-    place = torch.device(device) if device is not None else next(models[0].parameters()).device
-    shared = _Shared(place)
-    members = []
-    for i, (model, data) in enumerate(zip(models, sets, strict=True)):
-        model.to(place)
-        inputs, y = shared(data, recipes[i], layers[i][0].linear.weight.dtype)
-        check_batches(model, len(y), recipes[i])
-        check_logits(model, inputs.x, y)
-        n_all = len(data if isinstance(data, LabelledData) else data[0])
-        members.append(
-            Member(
-                index=i,
-                model=model,
-                layers=layers[i],
-                recipe=recipes[i],
-                seed=seeds[i],
-                inputs=inputs,
-                y=y,
-                n_steps=recipes[i].n_steps(n_all),
-                steps_per_epoch=recipes[i].steps_per_epoch(n_all),
-                history=History(recipes[i], seeds[i]),
-            )
-        )
-    return members
-
-
-def _tests(members: Sequence[Member], test: Examples) -> dict[torch.dtype, tuple[Tensor, Tensor]]:
-    """The test examples in every type that models have."""
-    tests = {member.dtype: tensors_of("test", test, member.model, member.y.device) for member in members}
-    for member in members:
-        check_logits(member.model, *tests[member.dtype])
-    return tests
-
-
-class _Shared:
-    """Examples and labels on the device, each only once however many models see them."""
-
-    def __init__(self, place: torch.device) -> None:
-        self._place = place
-        self._pairs: dict[int, LabelledData] = {}
-        self._tensors: dict[Hashable, Tensor] = {}
-        self._inputs: dict[Hashable, Inputs] = {}
-
-    def __call__(self, data: Examples, recipe: Recipe, dtype: torch.dtype) -> tuple[Inputs, Tensor]:
-        if not isinstance(data, LabelledData):
-            data = self._pairs.setdefault(id(data), LabelledData(*data, name="train"))
-        n_used = recipe.n_used(len(data))
-        x = self._moved(data.x.flatten(1), dtype)
-        key = (*_identity(x), n_used)
-        if key not in self._inputs:
-            self._inputs[key] = Inputs(x[:n_used])
-        y = self._moved(data.y, torch.int64)
-        return self._inputs[key], self._tensors.setdefault((*_identity(y), n_used), y[:n_used])
-
-    def _moved(self, values: Tensor, dtype: torch.dtype) -> Tensor:
-        key = (*_identity(values), dtype)
-        if key not in self._tensors:
-            self._tensors[key] = values.to(self._place, dtype)
-        return self._tensors[key]
-
-
-def _identity(values: Tensor) -> tuple[Hashable, ...]:
-    return values.device, values.data_ptr(), values.shape, values.stride(), values.dtype
-
-
-def _is_examples(train: object) -> TypeGuard[Examples]:
-    pair = isinstance(train, tuple) and len(train) == 2 and all(isinstance(part, Tensor) for part in train)
-    return pair or isinstance(train, LabelledData)
-
-
-def _one_each(what: str, given: Any, n: int, *, is_one: bool) -> list[Any]:
-    if is_one:
-        return [given] * n
-    each = list(given)
-    if len(each) != n:
-        raise ValueError(f"{what} has {len(each)} entries for {n} models; give one for all, or one for each")
-    return each

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,11 +11,10 @@ from actscope.training.stacking.elementwise import Activation, Normalization, Re
 from actscope.training.stacking.first import DenseFirst, First, SparseFirst
 from actscope.training.stacking.inputs import SparseExamples
 from actscope.training.stacking.layout import Layout, runs
+from actscope.training.stacking.losses import CrossEntropy
+from actscope.training.stacking.products import SMALL, Bias, Product, SmallProducts
 
 __all__ = ["Averages", "Pass"]
-
-_SMALL = 2**12
-"""Numbers of a kernel up to which a loop of our own beats the call of a library."""
 
 
 class Averages:
@@ -51,123 +48,6 @@ class Averages:
                     layer.norm.running_mean.copy_(self.mean[level][rows])
                     layer.norm.running_var.copy_(self.var[level][rows])
                     layer.norm.num_batches_tracked += n_batches
-
-
-@dataclass(eq=False)
-class _Product:
-    """Kernels of one shape: one, as matrices, or several, as batches of them."""
-
-    kernel: Tensor
-    d_kernel: Tensor
-    inputs: Tensor
-    d_inputs: Tensor
-    out: Tensor
-    d_out: Tensor
-
-    def forward(self) -> None:
-        (torch.mm if self.kernel.ndim == 2 else torch.bmm)(self.kernel, self.inputs, out=self.out)
-
-    def backward(self) -> None:
-        product = torch.mm if self.kernel.ndim == 2 else torch.bmm
-        product(self.d_out, self.inputs.mT, out=self.d_kernel)
-        product(self.kernel.mT, self.d_out, out=self.d_inputs)
-
-
-class _SmallProducts:
-    """Small kernels of different shapes, on a CPU: one compiled loop for all of them.
-
-    Args:
-        table: (n_products, 5) as `smallproducts` has it.
-        parameters, gradients: (n_parameters,).
-        inputs, d_inputs: the level before.
-        out, d_out: the level into which they go.
-    """
-
-    def __init__(
-        self,
-        table: Sequence[tuple[int, ...]],
-        parameters: Tensor,
-        gradients: Tensor,
-        inputs: Tensor,
-        d_inputs: Tensor,
-        out: Tensor,
-        d_out: Tensor,
-    ) -> None:
-        from actscope.training.stacking import smallproducts
-
-        self._kernels, self._table = smallproducts, np.array(table, dtype=np.int64)
-        self._parameters, self._gradients = parameters.numpy(), gradients.numpy()
-        self._inputs, self._d_inputs, self._out, self._d_out = (v.numpy() for v in (inputs, d_inputs, out, d_out))
-
-    def forward(self) -> None:
-        self._kernels.multiply(self._table, self._parameters, self._inputs, self._out)
-
-    def backward(self) -> None:
-        self._kernels.differentiate(
-            self._table, self._parameters, self._gradients, self._inputs, self._d_out, self._d_inputs
-        )
-
-
-@dataclass(eq=False)
-class _Bias:
-    """Biases of neighbouring rows: (n_rows, 1), their gradient (n_rows,)."""
-
-    bias: Tensor
-    d_bias: Tensor
-    out: Tensor
-    d_out: Tensor
-
-    def forward(self) -> None:
-        self.out.add_(self.bias)
-
-    def backward(self) -> None:
-        torch.sum(self.d_out, 1, out=self.d_bias)
-
-
-@dataclass(eq=False)
-class _Loss:
-    """Cross-entropy of neighbouring models with as many classes.
-
-    Attributes:
-        logits, d_logits: (n_models, n_classes, n_examples).
-        labelled: which row of the labels is each model's, (n_models,) int64; or the one row of all.
-        losses, n_right: (n_models,).
-    """
-
-    logits: Tensor
-    d_logits: Tensor
-    labelled: Tensor | int
-    losses: Tensor
-    n_right: Tensor
-
-    def __post_init__(self) -> None:
-        self._classes = torch.arange(self.logits.shape[1], device=self.logits.device)[None, :, None]
-
-    def __call__(self, labels: Tensor) -> None:
-        n_models, _, n_examples = self.logits.shape
-        if isinstance(self.labelled, int):
-            of_models = labels[self.labelled].expand(n_models, 1, n_examples)
-        else:
-            of_models = labels.index_select(0, self.labelled)[:, None]
-        log_probabilities = torch.log_softmax(self.logits, 1)
-        of_label = log_probabilities.gather(1, of_models)
-        torch.mean(of_label[:, 0], 1, out=self.losses).neg_()
-        # the first of the largest logits decides, as argmax does, which is slow along this axis
-        logit = self.logits.gather(1, of_models)
-        torch.sum(self._is_right(logit, of_models), 1, out=self.n_right)
-        torch.exp(log_probabilities, out=self.d_logits)
-        self.d_logits.scatter_add_(1, of_models, self.d_logits.new_full((), -1.0).expand_as(of_label))
-        self.d_logits.div_(n_examples)
-
-    def _is_right(self, logit: Tensor, of_models: Tensor) -> Tensor:
-        """Where the label's logit is the first of the largest, as argmax has it, which is slow along this axis: (n_models, n_examples)."""
-        largest = self.logits.amax(1, keepdim=True)
-        is_largest = self.logits == largest
-        is_right = logit == largest
-        # ties are rare; elsewhere than on a CPU, asking for them would be a wait
-        if self.logits.device.type != "cpu" or int(is_largest.view(torch.uint8).sum(1, dtype=torch.uint8).amax()) > 1:
-            is_right &= ~(is_largest & (self._classes < of_models)).any(1, keepdim=True)
-        return is_right[:, 0]
 
 
 class Pass:
@@ -220,8 +100,8 @@ class Pass:
             (layout.rows[0][place], layout.logit_rows[place]) for place in places if not members[place].hidden
         ]
         self._elementwise = [self._between(level, averages) for level in range(layout.depth)]
-        self._products: list[list[_Product | _SmallProducts]] = [[]]
-        self._biases: list[list[_Bias]] = [[]]
+        self._products: list[list[Product | SmallProducts]] = [[]]
+        self._biases: list[list[Bias]] = [[]]
         for level in range(1, layout.depth + 1):
             self._products.append(self._into(level))
             hidden = [place for place in places if len(members[place].hidden) > level]
@@ -276,16 +156,16 @@ class Pass:
         self._first_bias.backward()
         self._first.backward()
 
-    def _bias(self, places: list[int], level: int, out: Tensor, d_out: Tensor, rows: list[slice]) -> _Bias:
+    def _bias(self, places: list[int], level: int, out: Tensor, d_out: Tensor, rows: list[slice]) -> Bias:
         members = self._layout.members
         ends = [
             self._layout.slot(place, f"{members[place].layers[level].name}.bias") for place in (places[0], places[-1])
         ]
         span = self._layout.span(*ends)
         taken = slice(rows[places[0]].start, rows[places[-1]].stop)
-        return _Bias(self._parameters[span][:, None], self._gradients[span], out[taken], d_out[taken])
+        return Bias(self._parameters[span][:, None], self._gradients[span], out[taken], d_out[taken])
 
-    def _into(self, level: int) -> list[_Product | _SmallProducts]:
+    def _into(self, level: int) -> list[Product | SmallProducts]:
         """Products from level - 1 into `level`, or into the logits of models that are not as deep."""
         members, layout = self._layout.members, self._layout
 
@@ -293,7 +173,7 @@ class Pass:
             layer = members[place].layers[level]
             return layer.activation is None, layer.width, layer.n_inputs
 
-        products: list[_Product | _SmallProducts] = []
+        products: list[Product | SmallProducts] = []
         small: dict[bool, list[tuple[int, ...]]] = {}
         compiled = self._parameters.device.type == "cpu" and self._parameters.dtype in (torch.float32, torch.float64)
         for run in runs([place for place, member in enumerate(members) if len(member.hidden) >= level], shape):
@@ -304,7 +184,7 @@ class Pass:
             out, d_out = (self._logits, self._d_logits) if to_logits else (self._z[level], self._d[level])
             out_rows = slice(into[run[0]].start, into[run[-1]].stop)
             in_rows = slice(layout.rows[level - 1][run[0]].start, layout.rows[level - 1][run[-1]].stop)
-            if compiled and len(run) == 1 and width * n_inputs <= _SMALL:
+            if compiled and len(run) == 1 and width * n_inputs <= SMALL:
                 row = (span.start, width, n_inputs, in_rows.start, out_rows.start)
                 small.setdefault(to_logits, []).append(row)
                 continue
@@ -320,11 +200,11 @@ class Pass:
                     (d_out[out_rows], shapes[2]),
                 )
             ]
-            products.append(_Product(*views))
+            products.append(Product(*views))
         for to_logits, table in small.items():
             into_both = (self._logits, self._d_logits) if to_logits else (self._z[level], self._d[level])
             before = (self._h[level - 1], self._d[level - 1])
-            products.append(_SmallProducts(table, self._parameters, self._gradients, *before, *into_both))
+            products.append(SmallProducts(table, self._parameters, self._gradients, *before, *into_both))
         return products
 
     def _between(self, level: int, averages: Averages) -> list[Normalization | Rectifier | Activation]:
@@ -374,11 +254,11 @@ class Pass:
             *(values[level][rows] for values in (averages.mean, averages.var, averages.momentum, averages.eps)),
         )
 
-    def _loss(self, run: list[int], labelled: Sequence[int]) -> _Loss:
+    def _loss(self, run: list[int], labelled: Sequence[int]) -> CrossEntropy:
         rows = slice(self._layout.logit_rows[run[0]].start, self._layout.logit_rows[run[-1]].stop)
         shape = (len(run), self._layout.members[run[0]].n_classes, self._logits.shape[1])
         kinds = [labelled[place] for place in run]
-        return _Loss(
+        return CrossEntropy(
             self._logits[rows].view(shape),
             self._d_logits[rows].view(shape),
             kinds[0] if len(set(kinds)) == 1 else torch.tensor(kinds, device=self._logits.device),
