@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.regions.model_grammar import random_model
 from tests.regions.networks import ResidualPooled, images
-from tests.regions.references import GOLDEN, cells_on_segment, golden_layers, layers_of, model_of, switches_by_sampling
+from tests.regions.references import (
+    GOLDEN,
+    cells_on_segment,
+    golden_layers,
+    layers_of,
+    model_of,
+    n_linear_regions,
+    switches_by_sampling,
+)
 from torch import Tensor, nn
 
 import actscope.regions.lines as lines_module
@@ -91,6 +100,14 @@ def test_counts_equal_those_of_rational_arithmetic(seed: int, widths: list[int],
     expected = len(cells_on_segment(layers, (-3, 1), (4, -2), slope=slope))
     found = regions.line(model_of(layers, slope=slope), torch.tensor([-3.0, 1.0]), torch.tensor([4.0, -2.0]))
     assert found.n_regions == len(found.left) == expected
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_where_the_output_vanishes_rounding_makes_no_linear_regions(seed: int) -> None:
+    layers = [(weight, (Fraction(0),) * len(bias)) for weight, bias in golden_layers(2, [5, 4, 3, 2], seed)]
+    cells = cells_on_segment(layers, (-3, 1), (4, -2))
+    found = regions.line(model_of(layers), torch.tensor([-3.0, 1.0]), torch.tensor([4.0, -2.0]))
+    assert found.n_linear_regions == n_linear_regions(cells)
 
 
 def test_many_lines_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,15 @@ def test_linear_regions_equal_those_of_rational_arithmetic() -> None:
     assert found.n_linear_regions == n_linear_regions(cells)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_network_of_slope_one_is_one_linear_region_however_narrow_its_cells_are(seed: int) -> None:
+    model = model_of(golden_layers(2, [3, 3, 3, 3, 2, 4], seed), slope=1)
+    for window in (square(100.0), None):
+        found = regions.plane(model, window=window)
+        assert found.n_cells > 5
+        assert found.n_linear_regions == 1
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_random_models_agree_with_their_partition(seed: int) -> None:
     model, shape = random_model(seed)

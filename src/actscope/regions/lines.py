@@ -487,7 +487,7 @@ def _assembled(program: Program, sweep: Sweep, swept: list[Swept], starts: Tenso
         at_left, at_right = (
             np.concatenate([part.values[end] for part in swept if part.values is not None]) for end in (0, 1)
         )
-        slopes, noise = _slopes(left, right, at_left, at_right)
+        slopes, noise = _slopes(left, right, at_left, at_right, line)
         bends = _bends(slopes, noise)
         references = np.where(np.isfinite(left), left, right)
         values = np.where(np.isfinite(left)[:, None], at_left, at_right)
@@ -526,13 +526,22 @@ def _parameters(places: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _slopes(
-    left: NDArray[np.float64], right: NDArray[np.float64], at_left: NDArray[np.float64], at_right: NDArray[np.float64]
+    left: NDArray[np.float64],
+    right: NDArray[np.float64],
+    at_left: NDArray[np.float64],
+    at_right: NDArray[np.float64],
+    line: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The output's change per unit of t on each interval, and how much of that may be rounding."""
     finite = np.isfinite(left) & np.isfinite(right)
     length = np.where(finite, right - left, 1.0)[:, None]
     change = np.where(finite[:, None], at_right - at_left, np.where(np.isfinite(left)[:, None], at_right, -at_left))
     largest = np.maximum(np.abs(at_left), np.abs(at_right)).max(axis=1, initial=0.0)
+    # rounding is that of the hidden layers, also where outputs vanish: it goes with the largest outputs on the line
+    distances = np.maximum(*(np.where(np.isfinite(t), np.maximum(np.abs(t), 1.0), 1.0) for t in (left, right)))
+    suggested = np.zeros(int(line[-1]) + 1)
+    np.maximum.at(suggested, line, largest / distances)
+    largest = suggested[line] * distances
     return change / length, 1e-14 * largest / length[:, 0]
 
 

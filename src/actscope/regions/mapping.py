@@ -49,26 +49,32 @@ def local_maps(
     weights = np.where(finite, 1.0, reach[owner] / np.maximum(scale, 1e-300))
     basis[~finite, :2] = local[~finite] / scale[~finite, None]
     target = f * weights[:, None]
-    gram = np.add.reduceat(basis[:, :, None] * basis[:, None, :], offsets[:-1], axis=0)
-    moments = np.add.reduceat(basis[:, :, None] * target[:, None, :], offsets[:-1], axis=0)
-    solution = np.linalg.solve(_regular(gram), moments).astype(np.float64, copy=False)
-    gradients = solution[:, :2] / reach[:, None, None]
-    eigenvalues = np.linalg.eigvalsh(gram)[:, 0]
+    # the normal equations square the condition of a sliver, so they are solved in coordinates in which it has none
+    eigenvalues, axes = np.linalg.eigh(_gram(basis, offsets))
+    lengths = np.sqrt(np.maximum(eigenvalues, 1e-26 * eigenvalues[:, 2:]))
+    rotated = np.einsum("ij,ijk->ik", basis, axes[owner]) / lengths[owner]
+    regular = _gram(rotated, offsets)
+    moments = np.add.reduceat(rotated[:, :, None] * target[:, None, :], offsets[:-1], axis=0)
+    least = np.linalg.eigvalsh(regular)[:, 0]
+    # a polygon that has no width within rounding gets a little of it
+    regular = regular + np.where(least > 1e-12, 0.0, 1e-12)[:, None, None] * np.eye(3)
+    solution = axes @ (np.linalg.solve(regular, moments) / lengths[:, :, None])
+    gradients = solution[:, :2].astype(np.float64, copy=False) / reach[:, None, None]
     size = np.abs(values).max(axis=1, initial=0.0)
     distances = np.abs(places).max(axis=1)
     suggested = (size / distances).max(initial=0.0)  # rounding is that of the hidden layers, also where outputs vanish
     largest = np.maximum.reduceat(weights * np.maximum(size, 1e-2 * suggested * distances)[corners], offsets[:-1])
-    noise: NDArray[np.float64] = 1e-14 * largest / (reach * np.sqrt(np.maximum(eigenvalues, 1e-28)))
+    width = reach * lengths[:, 0] * np.sqrt(np.clip(least, 1e-12, 1.0))
+    noise: NDArray[np.float64] = 1e-14 * largest / width
     weights_of_centres = centre_weights(places, corners, offsets)
     at_centres = np.add.reduceat(weights_of_centres[:, None] * f, offsets[:-1])
     return at_centres, gradients.swapaxes(1, 2), noise
 
 
-def _regular(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Matrices that can be inverted: a polygon that has no width within rounding gets a little of it."""
-    ridge = 1e-26 * np.trace(gram, axis1=1, axis2=2)
-    regular: NDArray[np.float64] = gram + ridge[:, None, None] * np.eye(3)
-    return regular
+def _gram(rows: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n_polygons, 3, 3) the sum of each polygon's rows (n_corners, 3), each multiplied with itself."""
+    found: NDArray[np.float64] = np.add.reduceat(rows[:, :, None] * rows[:, None, :], offsets[:-1], axis=0)
+    return found
 
 
 def kinked_edges(
