@@ -213,6 +213,12 @@ def test_a_network_without_biases_switches_at_the_origin_alone() -> None:
     assert abs(found.breakpoints[0]) < 1e-12
 
 
+def test_ends_may_be_lists_of_numbers() -> None:
+    model = MLP(3, [7], 2, init="torch", seed=4)
+    found = regions.line(model, [-3, 0, 1], [4, 0.5, 1])  # type: ignore[call-overload]  # as users type them
+    assert found.n_regions == regions.line(model, torch.tensor([-3.0, 0, 1]), torch.tensor([4, 0.5, 1])).n_regions
+
+
 def test_equal_ends_make_one_region() -> None:
     model = MLP(3, [7], 2, init="torch", seed=4)
     found = regions.line(model, torch.ones(3), torch.ones(3), verify=True)
@@ -238,13 +244,28 @@ def test_a_model_that_is_not_piecewise_linear_is_refused_with_the_operation_that
 
 def test_inputs_that_do_not_fit_are_refused_by_name() -> None:
     model = MLP(3, [4], 2)
-    with pytest.raises(ValueError, match=r"starts\[0\] has a value that is not finite"):
+    with pytest.raises(ValueError, match=r"start\[0\] has a value that is not finite"):
         regions.line(model, torch.tensor([0.0, np.nan, 0.0]), torch.ones(3))
-    with pytest.raises(ValueError, match=r"starts has shape \(1, 3\) and ends \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"start has shape \(3,\) and end \(2,\)"):
         regions.line(model, torch.zeros(3), torch.ones(2))
+    with pytest.raises(ValueError, match=r"starts has shape \(1, 3\) and ends \(1, 2\)"):
+        regions.on_lines(model, torch.zeros(1, 3), torch.ones(1, 2))
     program = regions.read_program(model, torch.zeros(1, 3))
     with pytest.raises(ValueError, match=r"points have shape \(4,\)"):
         regions.line(program, torch.zeros(4), torch.ones(4))
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, 0.0, 1e-3, float("nan")])
+def test_a_tolerance_that_rounding_is_not_within_is_refused(tolerance: float) -> None:
+    model, ends = MLP(2, [4], 2), torch.eye(2)
+    with pytest.raises(ValueError, match=r"tolerance=.*: give a share from 1e-13"):
+        regions.line(model, *ends, tolerance=tolerance)
+    with pytest.raises(ValueError, match=r"tolerance=.*: give a share from 1e-13"):
+        regions.count_on_lines(model, ends, -ends, tolerance=tolerance)
+    with pytest.raises(ValueError, match=r"tolerance=.*: give a share from 1e-13"):
+        regions.plane(model, tolerance=tolerance)
+    with pytest.raises(ValueError, match=r"tolerance=.*: give a share from 1e-13"):
+        regions.count_in_plane(model, tolerance=tolerance)
 
 
 def test_verification_finds_a_wrong_pattern_and_a_wrong_value() -> None:

@@ -261,6 +261,22 @@ def test_beyond_the_limit_the_partition_says_that_it_is_not_complete() -> None:
     assert regions.plane(model, window=square(3.0), max_regions=everything.n_cells).complete
 
 
+@pytest.mark.parametrize("window", [square(3.0), None])
+@pytest.mark.parametrize("layers", [None, "relu2"])
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 8, 13])
+def test_a_partition_that_was_stopped_has_patterns_of_the_model_and_no_more_regions_than_there_are(
+    window: tuple[float, float, float, float] | None, layers: str | None, most: int
+) -> None:
+    model = MLP(2, [2, 3], 2, init="torch", seed=5).double()
+    everything = regions.plane(model, window=window, layers=layers)
+    part = regions.plane(model, window=window, layers=layers, max_regions=most, verify=True)
+    assert part.n_cells <= (most if window else max(3, most))
+    assert part.n_regions <= everything.n_regions
+    assert {bytes(pattern) for pattern in part.packed} <= {bytes(pattern) for pattern in everything.packed}
+    if window:
+        assert part.complete == (part.n_cells == everything.n_cells)
+
+
 def test_local_maps_are_the_derivatives_of_the_model() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(0.3), nn.Linear(8, 3)).double()
     section = regions.Plane.through(*torch.randn((3, 6), generator=torch.Generator().manual_seed(2)), unit=2.0)
@@ -314,10 +330,22 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
         regions.plane(MLP(2, [4], 2), window=(1.0, 1.0, 0.0, 1.0))
     with pytest.raises(ValueError, match="four finite numbers"):
         regions.plane(MLP(2, [4], 2), window=(0.0, math.inf, 0.0, 1.0))
+    for window in (5, "all", (0.0, 1.0), ("a", "b", "c", "d")):
+        with pytest.raises(ValueError, match="four finite numbers"):
+            regions.plane(MLP(2, [4], 2), window=window)  # type: ignore[call-overload]  # what a user may give
+    with pytest.raises(TypeError, match=r"must be an actscope.regions.Plane, such as .*; got Tensor"):
+        regions.plane(MLP(2, [4], 2), torch.zeros(2))  # type: ignore[call-overload]  # what a user may give
+    with pytest.raises(ValueError, match="max_regions=0: give 1 or more"):
+        regions.plane(MLP(2, [4], 2), max_regions=0)
     smooth = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3), nn.ReLU())
     with pytest.raises(regions.NotPiecewiseLinearError, match="tanh"):
         regions.plane(smooth)
     assert type(regions.plane(smooth, samples=8)).__name__ == "SampledPlane"
+
+
+def test_a_window_may_be_an_array_and_is_told_as_numbers() -> None:
+    found = regions.plane(MLP(2, [4], 2), window=np.array([-1, 1, -1, 1]))  # type: ignore[call-overload]  # as users have them
+    assert repr(found.to_dict()["window"]) == "[-1.0, 1.0, -1.0, 1.0]"
 
 
 def test_verification_finds_a_wrong_pattern_map_and_area() -> None:

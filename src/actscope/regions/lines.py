@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
@@ -17,196 +16,25 @@ from actscope.codes.breakpoints import Breakpoints
 from actscope.codes.discovery import Activations
 from actscope.codes.groups import count_distinct
 from actscope.codes.selection import Layers
-from actscope.codes.site import Site
 from actscope.progress import progress_bar
 from actscope.regions.analysis import read_program
+from actscope.regions.lineregions import Line, Lines, interval_midpoints
 from actscope.regions.points import as_points
 from actscope.regions.program import Program
-from actscope.regions.sweeping import Sweep, Swept, Switches
+from actscope.regions.sweeping import Sweep, Swept
+from actscope.regions.tolerances import TOLERANCE, require_tolerance
 from actscope.regions.verifying import verify_cells, verify_total
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from actscope.regions.sampling import SampledLine
 
-__all__ = ["Line", "Lines", "count_on_lines", "count_on_rays", "interval_midpoints", "line", "on_lines"]
-
-TOLERANCE = 1e-9
-"""A value counts as positive or negative beyond this share of its scale."""
+__all__ = ["Line", "Lines", "count_on_lines", "count_on_rays", "line", "on_lines"]
 
 _ANCHOR = 0.38196601125010515
 """Where a whole line is taken apart in two half lines: a place where nothing happens but by accident."""
 
 _BYTES = 1 << 26
 """Memory for the values of all points of one chunk."""
-
-
-@dataclass(frozen=True, repr=False)
-class Lines:
-    """The partition of many lines x(t) = start + t (end - start) into intervals on which nothing switches.
-
-    An interval is where one line meets one cell: every kink and every pooling choice is fixed on it. Where each cell has a
-    pattern of its
-    own (no pooling, all kinks count), intervals are activation regions.
-
-    Attributes:
-        starts, ends: (n_lines, *input_shape) float64.
-        offsets: (n_lines + 1,) int64: line i has the intervals offsets[i] … offsets[i + 1] - 1, in order.
-        left, right: (n_intervals,) float64: the ends of each interval; infinite on whole lines.
-        packed: (n_intervals, n_bytes) uint8: the pattern of each interval, as in `Codes.packed`.
-        sites: what the bytes mean.
-        switches: what happens where: which neuron crosses which breakpoint, which pooling changes its choice.
-        values, slopes: (n_intervals, n_outputs) float64: the model's output at each interval's midpoint (see
-        `Line.midpoints`), and its change
-            per unit of t; `None` where the output is not piecewise linear.
-        n_regions: (n_lines,) distinct patterns on each line.
-        n_linear_regions: (n_lines,) maximal intervals on which the model is one affine map; `None` where the output is
-        not piecewise linear.
-        tolerance: values within this share of their scale count as zero.
-        n_near_ties: breakpoints that were taken for one with another within the tolerance.
-    """
-
-    starts: Tensor
-    ends: Tensor
-    offsets: NDArray[np.int64]
-    left: NDArray[np.float64]
-    right: NDArray[np.float64]
-    packed: NDArray[np.uint8]
-    sites: tuple[Site, ...]
-    switches: Switches
-    values: NDArray[np.float64] | None
-    slopes: NDArray[np.float64] | None
-    n_regions: NDArray[np.int64]
-    n_linear_regions: NDArray[np.int64] | None
-    tolerance: float
-    n_near_ties: int
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> Line:
-        """One of the lines."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"lines[{index}]: there are {len(self)} lines")
-        index %= len(self)
-        rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
-        return Line(
-            start=self.starts[index],
-            end=self.ends[index],
-            left=self.left[rows],
-            right=self.right[rows],
-            packed=self.packed[rows],
-            sites=self.sites,
-            switches=self.switches.of_line(index),
-            values=None if self.values is None else self.values[rows],
-            slopes=None if self.slopes is None else self.slopes[rows],
-            n_regions=int(self.n_regions[index]),
-            n_linear_regions=None if self.n_linear_regions is None else int(self.n_linear_regions[index]),
-            tolerance=self.tolerance,
-            n_near_ties=self.n_near_ties,
-        )
-
-    def __iter__(self) -> Iterator[Line]:
-        return (self[i] for i in range(len(self)))
-
-    @property
-    def n_transitions(self) -> NDArray[np.int64]:
-        """(n_lines,) how often the pattern changes along each line: the transition density (Jiang et al. 2022, equation 24), exactly."""
-        changes = np.zeros(len(self.left) + 1, dtype=np.int64)
-        changes[1:-1] = (self.packed[1:] != self.packed[:-1]).any(axis=1)
-        changes[self.offsets] = 0
-        total: NDArray[np.int64] = np.concatenate([[0], np.cumsum(changes)])
-        return total[self.offsets[1:]] - total[self.offsets[:-1]]
-
-    def __repr__(self) -> str:
-        n = self.n_regions
-        spread = f"{n.min()} to {n.max()} regions, {n.mean():.4g} on average" if len(n) else "no regions"
-        return f"Lines({len(self)} lines × {sum(site.n_neurons for site in self.sites):,} neurons; {spread})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Counts by line, and how they were made, as plain values."""
-        return {
-            "n_lines": len(self),
-            "n_regions": self.n_regions.tolist(),
-            "n_linear_regions": None if self.n_linear_regions is None else self.n_linear_regions.tolist(),
-            "n_transitions": self.n_transitions.tolist(),
-            "tolerance": self.tolerance,
-            "n_near_ties": self.n_near_ties,
-        }
-
-
-@dataclass(frozen=True, repr=False)
-class Line:
-    """The partition of one line x(t) = start + t (end - start); the attributes are those of `Lines`, for one line."""
-
-    start: Tensor
-    end: Tensor
-    left: NDArray[np.float64]
-    right: NDArray[np.float64]
-    packed: NDArray[np.uint8]
-    sites: tuple[Site, ...]
-    switches: Switches
-    values: NDArray[np.float64] | None
-    slopes: NDArray[np.float64] | None
-    n_regions: int
-    n_linear_regions: int | None
-    tolerance: float
-    n_near_ties: int
-
-    @property
-    def breakpoints(self) -> NDArray[np.float64]:
-        """(n_intervals - 1,) the values of t where something switches, ascending."""
-        return self.left[1:]
-
-    @property
-    def n_transitions(self) -> int:
-        """How often the pattern changes along the line."""
-        return int((self.packed[1:] != self.packed[:-1]).any(axis=1).sum())
-
-    def points(self, t: NDArray[np.float64] | float) -> Tensor:
-        """The inputs at parameters `t`, (n, *input_shape) float64."""
-        steps = torch.as_tensor(np.atleast_1d(np.asarray(t, dtype=float)), device=self.start.device)
-        return self.start + steps.reshape(-1, *[1] * self.start.ndim) * (self.end - self.start)
-
-    @property
-    def midpoints(self) -> NDArray[np.float64]:
-        """(n_intervals,) a value of t inside each interval."""
-        return interval_midpoints(self.left, self.right)
-
-    def __repr__(self) -> str:
-        linear = "" if self.n_linear_regions is None else f", {self.n_linear_regions} linear regions"
-        neurons = sum(site.n_neurons for site in self.sites)
-        where = f"t from {self.left[0]:g} to {self.right[-1]:g}"
-        return f"Line({self.n_regions} activation regions{linear}; {neurons:,} neurons, {where})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Counts, breakpoints and switches as plain values."""
-        return {
-            "n_regions": self.n_regions,
-            "n_linear_regions": self.n_linear_regions,
-            "n_transitions": self.n_transitions,
-            "breakpoints": self.breakpoints.tolist(),
-            "switches": self.switches.to_dict(),
-            "tolerance": self.tolerance,
-            "n_near_ties": self.n_near_ties,
-        }
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Where along the line the neurons of each site switch."""
-        from actscope.figures.lines import draw_switches
-
-        names = [site.name for site in self.sites]
-        others = [name for name in self.switches.step_names if name not in names]
-        return draw_switches(
-            self.switches.t,
-            np.array(
-                [[*names, *others].index(self.switches.step_names[k]) for k in self.switches.step], dtype=np.int64
-            ),
-            names=[*names, *others],
-            extent=(float(self.left[0]), float(self.right[-1])),
-            ax=ax,
-        )
 
 
 @overload
@@ -263,13 +91,13 @@ def line(
         layers, breakpoints, activations: as for `actscope.encode`: the pattern that is counted.
         samples: for a model that is not piecewise linear: look at so many equidistant points instead, and return a `SampledLine`.
         verify: compare the result with the model itself, and raise on a mismatch.
-        tolerance: values within this share of their scale count as zero.
+        tolerance: values within this share of their scale count as zero; 1e-13 to 1e-5.
         device: where to compute; the model's own device if `None`.
 
     Raises:
         NotPiecewiseLinearError: if the model is not piecewise linear; the message names the operation.
         PartitionError: with `verify`, if the result and the model differ.
-        ValueError: if shapes differ or values are not finite.
+        ValueError: if shapes differ, values are not finite, or the tolerance is out of its range.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
@@ -290,6 +118,11 @@ def line(
             model, start, end, samples=samples, extend=extend, layers=layers, breakpoints=breakpoints, activations=activations,
             device=device,
         )  # fmt: skip
+    start, end = (as_points(torch.as_tensor(x)[None], name)[0] for x, name in ((start, "start"), (end, "end")))
+    if start.shape != end.shape:
+        raise ValueError(
+            f"start has shape {tuple(start.shape)} and end {tuple(end.shape)}: a line needs two inputs of one shape, without a batch axis"
+        )
     found = on_lines(
         model, start[None], end[None], extend=extend, layers=layers, breakpoints=breakpoints, activations=activations,
         verify=verify, tolerance=tolerance, device=device, progress=False,
@@ -328,6 +161,7 @@ def on_lines(
         >>> len(found), found.n_regions.shape, found[2].breakpoints.shape == (found.n_regions[2] - 1,)
         (3, (3,), True)
     """
+    require_tolerance(tolerance)
     starts, ends, program = _prepared(model, starts, ends, layers, breakpoints, activations, device)
     sweep = Sweep(program, tolerance=tolerance, patterns=True, memory=_BYTES)
     swept: list[Swept] = []
@@ -365,6 +199,7 @@ def count_on_lines(
         >>> (count_on_lines(model, -ends, ends) == on_lines(model, -ends, ends).n_regions).all().item()
         True
     """
+    require_tolerance(tolerance)
     starts, ends, program = _prepared(model, starts, ends, layers, breakpoints, activations, device)
     program = program.until_last_site()
     if (
@@ -417,15 +252,6 @@ def _verify(program: Program, found: Lines) -> None:
         lengths = found.right[slice(*rows)] - found.left[slice(*rows)]
         if np.isfinite(a) and np.isfinite(b):
             verify_total(lengths, b - a, "the lengths of the intervals")
-
-
-def interval_midpoints(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) a point inside each interval, of which one end or both may be infinite."""
-    low, high = np.isfinite(left), np.isfinite(right)
-    finite_left, finite_right = np.where(low, left, 0.0), np.where(high, right, 0.0)
-    middle = (finite_left + finite_right) / 2
-    outside = 1.0 + np.abs(finite_left) + np.abs(finite_right)
-    return np.where(low & high, middle, np.where(low, finite_left + outside, finite_right - outside))
 
 
 def _prepared(

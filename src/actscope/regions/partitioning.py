@@ -186,7 +186,7 @@ class Partitioner:
             if not more:
                 break
         if self._wants_patterns:
-            stop.read_patterns(state, resolved=not self.limited)
+            stop.read_patterns(state)
         return origins
 
     def _grow(
@@ -282,8 +282,8 @@ class _Stop:
                 return starts, functions[:n], bool(more)
             room = n
 
-    def read_patterns(self, state: _State, *, resolved: bool) -> None:
-        """Append each polygon's part of its pattern, and of what else tells it apart; zeros if polygons are left that should be split."""
+    def read_patterns(self, state: _State) -> None:
+        """Append each polygon's part of its pattern, and of what else tells it apart; of no use once polygons are left unsplit."""
         from actscope.regions import splitting
 
         step, n = self._step, len(state.offsets) - 1
