@@ -49,23 +49,27 @@ def _rows(
     loader = DataLoader(TensorDataset(data.x, data.y), batch_size=batch_size, shuffle=True)
     some = models[:: max(1, len(models) // 5)]
     stacks.fit(models, data, recipe=recipe.replace(steps=1), seeds=seeds)
-    one_by_one, together, cores = [], [], []
+    one_by_one, together, cores, per_core = [], [], [], []
     for _ in range(_REPEATS):
-        seconds = 0.0
+        seconds, used = 0.0, 0.0
         for model in some:
             batches = iter(loader)
             next(batches)  # the order of a whole epoch is drawn here
-            start = time.perf_counter()
+            start, start_used = time.perf_counter(), time.process_time()
             _train(model, batches, n_steps // _PART)
             seconds += time.perf_counter() - start
+            used += time.process_time() - start_used
         one_by_one.append(seconds * _PART / len(some) * len(models))
-        start, used = time.perf_counter(), time.process_time()
+        start, start_used = time.perf_counter(), time.process_time()
         stacks.fit(models, data, recipe=recipe, seeds=seeds)
         together.append(time.perf_counter() - start)
-        cores.append((time.process_time() - used) / together[-1])
+        ours_used = time.process_time() - start_used
+        cores.append(ours_used / together[-1])
+        per_core.append(used * _PART / len(some) * len(models) / ours_used)
     naive, ours = statistics.median(one_by_one), statistics.median(together)
     note = (
-        f"{statistics.median(cores):.1f} cores at work; {len(models) / ours:.3g} epochs of one model a second, "
+        f"{statistics.median(cores):.1f} cores at work, {statistics.median(per_core):.3g} × per core; "
+        f"{len(models) / ours:.3g} epochs of one model a second, "
         f"one by one {len(models) / naive:.3g}; "
         f"an epoch each, one by one extrapolated from {n_steps // _PART} steps of {len(some)} models"
     )
