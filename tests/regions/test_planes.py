@@ -202,6 +202,26 @@ def test_duplicate_opposite_dead_and_constant_neurons_add_no_regions() -> None:
     assert regions.count_in_plane(model, window=square(1.0)) == 2
 
 
+@pytest.mark.parametrize("window", [square(3.0), None])
+def test_a_neuron_that_cancels_out_everywhere_adds_no_regions(
+    window: tuple[float, float, float, float] | None,
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 7), nn.ReLU(), nn.Linear(7, 2), nn.ReLU()).double()
+    model[0].weight.data = torch.randn((7, 2), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    model[0].bias.data = torch.linspace(-0.7, 0.9, 7, dtype=torch.float64)
+    model[0].weight.data[1], model[0].bias.data[1] = math.pi * model[0].weight.data[0], math.pi * model[0].bias.data[0]
+    model[2].weight.data[0] = torch.tensor([math.pi, -1.0, 0, 0, 0, 0, 0], dtype=torch.float64)  # rounding, and no more
+    model[2].bias.data[0] = 0.0
+    without = nn.Sequential(model[0], model[1], nn.Linear(7, 1), nn.ReLU()).double()
+    without[2].weight.data, without[2].bias.data = model[2].weight.data[1:], model[2].bias.data[1:]
+    expected = regions.plane(without, window=window).n_regions
+    assert regions.plane(model, window=window, verify=True).n_regions == expected
+    assert regions.count_in_plane(model, window=window) == expected
+    a, b = torch.tensor([[-3.0, 2.0], [3.0, -1.0]], dtype=torch.float64)
+    assert regions.line(model, a, b, verify=True).n_regions == regions.line(without, a, b).n_regions
+
+
 def test_width_one_and_a_dead_layer() -> None:
     model = MLP(2, [1, 1, 1], 1, init="torch", seed=8).double()
     assert regions.plane(model, window=None, verify=True).n_regions == regions.count_in_plane(model, window=None)
@@ -247,6 +267,22 @@ def test_blocks_make_the_same_partition_as_all_at_once(monkeypatch: pytest.Monke
     assert np.allclose(np.sort(parts.areas), np.sort(whole.areas))
     assert regions.count_in_plane(model, window=square(3.0)) == whole.n_regions
     assert regions.count_in_plane(model, window=None) == regions.plane(model, window=None).n_regions
+
+
+@pytest.mark.parametrize("seed", [8, 10, 14])
+def test_blocks_of_models_with_pooling_make_the_same_partition(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shape = random_model(seed)
+    section = regions.Plane.through(*(2 * torch.randn((3, *shape), generator=torch.Generator().manual_seed(seed))))
+    for window in (square(0.5), None):
+        whole = regions.plane(model, section, window=window)
+        with monkeypatch.context() as patched:
+            patched.setattr(planes_module, "_BYTES", 1)
+            parts = regions.plane(model, section, window=window, verify=True)
+            assert regions.count_in_plane(model, section, window=window) == whole.n_regions
+        assert sorted(map(bytes, parts.packed)) == sorted(map(bytes, whole.packed))
+        assert len(parts.neighbours) == len(whole.neighbours)
+        assert parts.n_linear_regions == whole.n_linear_regions
+        assert parts.n_components == whole.n_components
 
 
 def test_beyond_the_limit_the_partition_says_that_it_is_not_complete() -> None:

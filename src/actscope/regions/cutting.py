@@ -23,6 +23,9 @@ __all__ = ["Scales", "combining", "count_cuts", "find_choice_cuts", "find_cuts",
 _LEAST_SHARE = 1e-3
 """A point's scale is at least this share of what its distance from the origin suggests: all values may vanish at one point."""
 
+_ROUNDING = 1e-13
+"""No value is told from zero by less than this share of its point's scale: one that cancels out everywhere is rounding alone."""
+
 
 class Scales:
     """How large values have to be to count as positive or negative: `rows[v] * columns[j]` for value j at point v.
@@ -46,7 +49,7 @@ class Scales:
         self.rows = self._rows_of(z, places)
         self.columns = np.zeros(z.shape[1])
         _column_scales(z, self._level, places[:, -1], self.rows, self.columns)
-        self.columns *= tolerance
+        self.columns = np.maximum(tolerance * self.columns, _ROUNDING)
 
     def extend(self, z: NDArray[np.float64], places: NDArray[np.float64]) -> None:
         """Take in the points that came after those known."""
