@@ -350,6 +350,7 @@ def test_planes_through_examples_hold_them_and_their_coordinates() -> None:
         (lambda x: regions.Plane.through_origin(x, -x), "lie on a line"),
         (lambda x: regions.Plane(x, x, 3 * x), "span no plane"),
         (lambda x: regions.Plane(x, x, torch.ones(5)), "one shape"),
+        (lambda x: regions.Plane.through(x, x + 1, torch.ones(5)), r"one shape; got \(3,\), \(3,\), \(5,\)"),
         (lambda x: regions.Plane(x, x * np.nan, x), "not finite"),
     ],
 )
@@ -382,6 +383,20 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
 def test_a_window_may_be_an_array_and_is_told_as_numbers() -> None:
     found = regions.plane(MLP(2, [4], 2), window=np.array([-1, 1, -1, 1]))  # type: ignore[call-overload]  # as users have them
     assert repr(found.to_dict()["window"]) == "[-1.0, 1.0, -1.0, 1.0]"
+
+
+def test_broken_weights_are_refused_by_name() -> None:
+    model = MLP(2, [4], 2)
+    model.linear1.weight.data[0, 0] = math.nan
+    with pytest.raises(ValueError, match=r"'linear1.weight' of the model has a value that is not finite"):
+        regions.plane(model)
+
+
+def test_what_samples_cannot_do_is_refused() -> None:
+    with pytest.raises(ValueError, match="for exact partitions"):
+        regions.plane(MLP(2, [4], 2), samples=8, verify=True)  # type: ignore[call-overload]  # on purpose
+    with pytest.raises(ValueError, match=r"does not take inputs of shape \(2,\)"):
+        regions.plane(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))
 
 
 def test_verification_finds_a_wrong_pattern_map_and_area() -> None:

@@ -114,6 +114,8 @@ def line(
 
         if isinstance(model, Program):
             raise TypeError("samples= looks at the model itself: give the model, not its Program")
+        if verify:
+            raise ValueError("verify= is for exact partitions; a sampled one (samples=) has nothing to verify")
         return sample_line(
             model, start, end, samples=samples, extend=extend, layers=layers, breakpoints=breakpoints, activations=activations,
             device=device,

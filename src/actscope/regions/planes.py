@@ -124,6 +124,10 @@ def plane(
 
         if isinstance(model, Program):
             raise TypeError("samples= looks at the model itself: give the model, not its Program")
+        if verify or max_regions is not None:
+            raise ValueError(
+                "verify= and max_regions= are for exact partitions; a sampled one (samples=) has nothing to verify or to stop"
+            )
         return sample_plane(
             model, section, window=window, samples=samples, layers=layers, breakpoints=breakpoints, activations=activations,
             device=device, progress=progress,
@@ -242,12 +246,12 @@ def _prepared(
             device=device,
         )
     except RuntimeError as error:
-        if isinstance(model, nn.Module) and "shape" in str(error):
+        if isinstance(model, nn.Module):
             raise ValueError(
                 f"the model does not take inputs of shape {tuple(section.origin.shape)}, which the plane has: {error}. For a model of more "
                 "than two inputs give a plane, such as Plane.through(x1, x2, x3)"
             ) from error
-        raise
+        raise  # a program was read before
     if tuple(section.origin.shape) != program.input_shape:
         raise ValueError(
             f"the plane lies among inputs of shape {tuple(section.origin.shape)}, but the model takes {program.input_shape}"

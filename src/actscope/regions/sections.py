@@ -64,7 +64,7 @@ class Plane:
         Raises:
             ValueError: if the three lie on a line, as two equal ones do.
         """
-        points = as_points(torch.stack([torch.as_tensor(x) for x in (x1, x2, x3)]), "examples")
+        points = _stacked(x1, x2, x3)
         middle = points.mean(dim=0)
         return cls._spanned(
             middle, points[1] - points[0], points[2] - points[0], unit * float(_longest(points - middle)), points
@@ -83,7 +83,7 @@ class Plane:
         Raises:
             ValueError: if the two lie on a line with the origin.
         """
-        points = as_points(torch.stack([torch.as_tensor(x) for x in (x1, x2)]), "examples")
+        points = _stacked(x1, x2)
         return cls._spanned(torch.zeros_like(points[0]), points[0], points[1], unit * float(_longest(points)), points)
 
     @classmethod
@@ -136,6 +136,15 @@ class Plane:
     def __repr__(self) -> str:
         spanned = "" if self.examples is None else f", spanned by {len(self.examples)} examples"
         return f"Plane(in inputs of shape {tuple(self.origin.shape)}{spanned})"
+
+
+def _stacked(*examples: Any) -> Tensor:
+    tensors = [torch.as_tensor(example) for example in examples]
+    if len({tuple(tensor.shape) for tensor in tensors}) > 1:
+        raise ValueError(
+            f"the examples must be inputs of one shape; got {', '.join(str(tuple(t.shape)) for t in tensors)}"
+        )
+    return as_points(torch.stack(tensors), "examples")
 
 
 def _longest(points: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def double_copy(model: nn.Module, device: torch.device | str | None) -> DoubleCo
 
     Raises:
         TypeError: if it cannot be copied.
-        ValueError: if it is on the meta device.
+        ValueError: if it is on the meta device, or a parameter is not finite.
     """
     first = next(itertools.chain(model.parameters(), model.buffers()), None)
     place = torch.device(device) if device is not None else (torch.device("cpu") if first is None else first.device)
@@ -49,6 +49,14 @@ def double_copy(model: nn.Module, device: torch.device | str | None) -> DoubleCo
             f"regions work on a copy of the model, and {type(model).__name__} cannot be copied: {error}"
         ) from error
     double = double.to(device=place, dtype=torch.float64).requires_grad_(False)
+    for name, tensor in itertools.chain(double.named_parameters(), double.named_buffers()):
+        broken = (
+            tensor.isnan() if not isinstance(tensor, nn.Parameter) else ~tensor.isfinite()
+        )  # a buffer may be a mask of -inf
+        if bool(broken.any()):
+            raise ValueError(
+                f"{name!r} of the model has a value that is not finite: look for broken weights, or a training that diverged"
+            )
     for module in double.modules():
         for name, value in vars(module).items():
             if isinstance(value, Tensor):  # neither parameter nor buffer, so that it was left where it is
