@@ -19,8 +19,8 @@ from actscope.regions.boundaries import Boundaries
 from actscope.regions.crossings import Crossings
 from actscope.regions.diameters import diameter
 from actscope.regions.examples import cell_codes
-from actscope.regions.linearization import Linearizer
 from actscope.regions.maps import affine
+from actscope.regions.programs.linearization import Linearizer
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

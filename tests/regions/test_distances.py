@@ -18,7 +18,7 @@ from actscope.regions.diameters import diameter
 from actscope.regions.distances import distance_to_boundary
 from actscope.regions.examples import cell_codes
 from actscope.regions.halfspaces import halfspaces
-from actscope.regions.linearization import Linearizer
+from actscope.regions.programs.linearization import Linearizer
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

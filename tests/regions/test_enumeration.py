@@ -16,9 +16,10 @@ from tests.regions.references import GOLDEN, cells_in_square, golden_layers, mod
 from torch import Tensor, nn
 
 from actscope import encode
-from actscope.regions import NotPiecewiseLinearError, enclosing, read_program
+from actscope.regions import NotPiecewiseLinearError, read_program
 from actscope.regions.arrangements import arrangement
 from actscope.regions.enumeration import BoxRegions, enumerate_regions
+from actscope.regions.polyhedra import enclosing
 from actscope.regions.verifying import PartitionError
 from actscope.training import MLP
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from actscope import encode
 from actscope.regions import NotPiecewiseLinearError, read_program
-from actscope.regions.convexsets import merged
-from actscope.regions.facets import facets_by_vertices
-from actscope.regions.linear_programs import LinearProgram, LinearProgramError, maximize
+from actscope.regions.polyhedra.convexsets import merged
+from actscope.regions.polyhedra.facets import facets_by_vertices
+from actscope.regions.polyhedra.linear_programs import LinearProgram, LinearProgramError, maximize
+from actscope.regions.polyhedra.rays import facets_by_rays
 from actscope.regions.polytopes import polytope
-from actscope.regions.rays import facets_by_rays
 from actscope.training import MLP
 
 

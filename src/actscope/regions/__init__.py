@@ -1,7 +1,6 @@
 """Exact activation regions of piecewise-linear models: on lines, in planes, around points, in boxes."""
 
 from actscope.regions import bounds
-from actscope.regions.analysis import read_program
 from actscope.regions.diameters import Diameters, diameter
 from actscope.regions.distances import Distances, distance_to_boundary
 from actscope.regions.enumeration import BoxRegions, enumerate_regions
@@ -9,7 +8,8 @@ from actscope.regions.lines import Line, Lines, count_on_lines, line, on_lines
 from actscope.regions.maps import AffineMaps, affine
 from actscope.regions.planes import PlaneRegions, count_in_plane, plane
 from actscope.regions.polytopes import Polytope, polytope
-from actscope.regions.program import NotPiecewiseLinearError, Program
+from actscope.regions.programs.analysis import read_program
+from actscope.regions.programs.program import NotPiecewiseLinearError, Program
 from actscope.regions.sampling import SampledLine, SampledPlane
 from actscope.regions.sections import Plane
 from actscope.regions.smoothness import Lipschitz, lipschitz

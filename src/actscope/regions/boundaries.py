@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from actscope.regions.program import ChoiceStep, Program, SiteStep
+from actscope.regions.programs.program import ChoiceStep, Program, SiteStep
 
 __all__ = ["Boundaries", "Boundary", "NEGLIGIBLE"]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from actscope.codes.bits import pack_bits
 from actscope.regions.boundaries import NEGLIGIBLE, Boundaries, Boundary
-from actscope.regions.linearization import Linearizer
-from actscope.regions.program import ChoiceStep, Program, SiteStep
+from actscope.regions.programs.linearization import Linearizer
+from actscope.regions.programs.program import ChoiceStep, Program, SiteStep
 
 __all__ = ["BoxedBoundaries", "CellReader", "Cells"]
 

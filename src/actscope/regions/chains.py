@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from actscope.codes.discovery import Activations
 from actscope.codes.kinds import Activation
-from actscope.regions.linearity import functional
 from actscope.regions.maps import spectral_norms
-from actscope.regions.operations import Dependence, dependence
-from actscope.regions.recording import Call, Recording, Ref, leaves, record
-from actscope.regions.specimens import two_batches
-from actscope.regions.windows import choice_windows
+from actscope.regions.programs.linearity import functional
+from actscope.regions.programs.operations import Dependence, dependence
+from actscope.regions.programs.recording import Call, Recording, Ref, leaves, record
+from actscope.regions.programs.specimens import two_batches
+from actscope.regions.programs.windows import choice_windows
 
 __all__ = ["Chain", "NotAChainError", "read_chain"]
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from actscope.codes.threads import spread
 from actscope.regions.boundaries import NEGLIGIBLE
-from actscope.regions.linearization import Stop
-from actscope.regions.program import ChoiceStep, SiteStep
+from actscope.regions.programs.linearization import Stop
+from actscope.regions.programs.program import ChoiceStep, SiteStep
 
 __all__ = ["Crossings"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from actscope.regions.clipping import clipped_polygons
-from actscope.regions.program import NotPiecewiseLinearError
+from actscope.regions.programs.program import NotPiecewiseLinearError
+from actscope.regions.subdivision.clipping import clipped_polygons
 
 if TYPE_CHECKING:
     from actscope.regions.planes import PlaneRegions
@@ -46,7 +46,7 @@ def decision_boundary(
         >>> decision_boundary(plane(model)).tolist()
         [[[-1.0, -1.0], [1.0, 1.0]]]
     """
-    from actscope.regions.decidingscans import find_boundaries
+    from actscope.regions.subdivision.decidingscans import find_boundaries
 
     if not found.complete:
         raise ValueError(

@@ -19,8 +19,8 @@ from actscope.progress import progress_bar
 from actscope.regions.boundaries import Boundaries, Boundary
 from actscope.regions.crossings import Crossings
 from actscope.regions.examples import cell_codes, chunks, read_at
-from actscope.regions.linearization import Linearizer
-from actscope.regions.program import Program
+from actscope.regions.programs.linearization import Linearizer
+from actscope.regions.programs.program import Program
 from actscope.regions.summaries import DiameterSummary, weighted_median
 
 if TYPE_CHECKING:

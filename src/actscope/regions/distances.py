@@ -18,8 +18,8 @@ from actscope.codes.selection import Layers
 from actscope.progress import progress_bar
 from actscope.regions.boundaries import NEGLIGIBLE, Boundaries, Boundary
 from actscope.regions.examples import chunks, read_at
-from actscope.regions.linearization import Linearization, Linearizer, Stop
-from actscope.regions.program import ChoiceStep, Program, SiteStep
+from actscope.regions.programs.linearization import Linearization, Linearizer, Stop
+from actscope.regions.programs.program import ChoiceStep, Program, SiteStep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

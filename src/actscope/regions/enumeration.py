@@ -18,12 +18,12 @@ from actscope.codes.selection import Layers
 from actscope.codes.site import Site
 from actscope.codes.table import Codes
 from actscope.progress import progress_bar
-from actscope.regions.analysis import read_program
 from actscope.regions.boundaries import Boundary
-from actscope.regions.boxes import Box, box_bounds
-from actscope.regions.program import Program
+from actscope.regions.polyhedra.boxes import Box, box_bounds
+from actscope.regions.programs.analysis import read_program
+from actscope.regions.programs.program import Program
 from actscope.regions.searching import Found, search
-from actscope.regions.tiling import components
+from actscope.regions.subdivision.tiling import components
 from actscope.regions.verifying import verify_cells, verify_total
 
 if TYPE_CHECKING:

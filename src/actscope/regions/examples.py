@@ -14,10 +14,10 @@ from actscope.codes.bits import pack
 from actscope.codes.breakpoints import Breakpoints
 from actscope.codes.discovery import Activations
 from actscope.codes.selection import Layers
-from actscope.regions.analysis import read_program
-from actscope.regions.linearization import Linearization
 from actscope.regions.points import as_points
-from actscope.regions.program import Program, SiteStep
+from actscope.regions.programs.analysis import read_program
+from actscope.regions.programs.linearization import Linearization
+from actscope.regions.programs.program import Program, SiteStep
 
 __all__ = ["cell_codes", "chunks", "read_at"]
 

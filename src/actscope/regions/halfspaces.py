@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actscope.regions.boundaries import NEGLIGIBLE, Boundaries
-from actscope.regions.linearization import Linearizer, Stop
-from actscope.regions.program import ChoiceStep, Program, SiteStep
+from actscope.regions.programs.linearization import Linearizer, Stop
+from actscope.regions.programs.program import ChoiceStep, Program, SiteStep
 
 __all__ = ["Halfspaces", "halfspaces"]
 

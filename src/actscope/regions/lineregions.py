@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actscope.codes.site import Site
-from actscope.regions.sweeping import Switches
+from actscope.regions.subdivision.sweeping import Switches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

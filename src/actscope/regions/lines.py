@@ -17,11 +17,11 @@ from actscope.codes.discovery import Activations
 from actscope.codes.groups import count_distinct
 from actscope.codes.selection import Layers
 from actscope.progress import progress_bar
-from actscope.regions.analysis import read_program
 from actscope.regions.lineregions import Line, Lines, interval_midpoints
 from actscope.regions.points import as_points
-from actscope.regions.program import Program
-from actscope.regions.sweeping import Sweep, Swept
+from actscope.regions.programs.analysis import read_program
+from actscope.regions.programs.program import Program
+from actscope.regions.subdivision.sweeping import Sweep, Swept
 from actscope.regions.tolerances import TOLERANCE, require_tolerance
 from actscope.regions.verifying import verify_cells, verify_total
 

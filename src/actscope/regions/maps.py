@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from actscope.codes.discovery import Activations
 from actscope.progress import progress_bar
 from actscope.regions.examples import chunks, read_at
-from actscope.regions.linearization import Linearizer
-from actscope.regions.program import Program
+from actscope.regions.programs.linearization import Linearizer
+from actscope.regions.programs.program import Program
 
 __all__ = ["AffineMaps", "affine", "spectral_norms"]
 

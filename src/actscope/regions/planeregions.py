@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from actscope.codes.groups import distinct
 from actscope.codes.site import Site
-from actscope.regions.mapping import kinked_edges, local_maps
-from actscope.regions.program import NotPiecewiseLinearError
+from actscope.regions.programs.program import NotPiecewiseLinearError
 from actscope.regions.sections import Plane
-from actscope.regions.tiling import areas_and_centres, components, shared_edges
+from actscope.regions.subdivision.mapping import kinked_edges, local_maps
+from actscope.regions.subdivision.tiling import areas_and_centres, components, shared_edges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,7 +157,7 @@ class PlaneRegions:
             window: where unbounded cells are cut off; `None` takes the window that was looked at, or for a whole
             plane one that shows all corners.
         """
-        from actscope.regions.clipping import clipped_polygons
+        from actscope.regions.subdivision.clipping import clipped_polygons
 
         bounds = window or self.window or self.corner_window
         points, offsets = clipped_polygons(self.places, self.corners, self.offsets, bounds)
@@ -176,7 +176,7 @@ class PlaneRegions:
 
     def cell_of(self, coordinates: Any) -> NDArray[np.int64]:
         """The cell that each of the points (n, 2) of the plane lies in, (n,) int64; -1 outside the window."""
-        from actscope.regions.clipping import locate
+        from actscope.regions.subdivision.clipping import locate
 
         return locate(self.places, self.corners, self.offsets, np.asarray(coordinates, dtype=float).reshape(-1, 2))
 
@@ -217,8 +217,8 @@ class PlaneRegions:
             ValueError: if the colour is another, or the boundary is wanted of a model with one output.
         """
         from actscope.figures import planes as figures
-        from actscope.regions.clipping import clipped_polygons
         from actscope.regions.deciding import decision_boundary
+        from actscope.regions.subdivision.clipping import clipped_polygons
 
         if colour not in ("region", "linear_region", "norm", "class"):
             raise ValueError(f"colour={colour!r}: choose 'region', 'linear_region', 'norm' or 'class'")
@@ -252,7 +252,7 @@ class PlaneRegions:
     def plot_adjacency(self, ax: Axes | None = None, *, window: Window = None, names: Sequence[str] = ()) -> Axes:
         """The graph of neighbouring cells over the plane; `window` and `names` as for `plot`."""
         from actscope.figures.planes import draw_adjacency
-        from actscope.regions.clipping import clipped_polygons
+        from actscope.regions.subdivision.clipping import clipped_polygons
 
         shown = window or self.window or self.corner_window
         points, offsets = clipped_polygons(self.places, self.corners, self.offsets, shown)

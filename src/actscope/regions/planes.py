@@ -15,14 +15,14 @@ from actscope.codes.discovery import Activations
 from actscope.codes.groups import count_distinct
 from actscope.codes.selection import Layers
 from actscope.progress import progress_bar
-from actscope.regions.analysis import read_program
 from actscope.regions.lines import count_on_rays
-from actscope.regions.partitioning import Partitioner, Polygons
 from actscope.regions.planeregions import PlaneRegions, Window
-from actscope.regions.probe import Probe
-from actscope.regions.program import Program, SiteStep
+from actscope.regions.programs.analysis import read_program
+from actscope.regions.programs.probe import Probe
+from actscope.regions.programs.program import Program, SiteStep
 from actscope.regions.sections import Plane
-from actscope.regions.tiling import areas_and_centres, components, merged_outlines, shared_edges
+from actscope.regions.subdivision.partitioning import Partitioner, Polygons
+from actscope.regions.subdivision.tiling import areas_and_centres, components, merged_outlines, shared_edges
 from actscope.regions.tolerances import TOLERANCE, require_tolerance
 from actscope.regions.verifying import verify_cells, verify_total
 

@@ -15,19 +15,19 @@ from actscope.codes.discovery import Activations
 from actscope.codes.selection import Layers
 from actscope.codes.site import Site
 from actscope.codes.table import Codes
-from actscope.regions.analysis import read_program
-from actscope.regions.balls import largest_ball
 from actscope.regions.boundaries import Boundary
-from actscope.regions.boxes import Box, box_bounds
 from actscope.regions.cells import BoxedBoundaries, CellReader
-from actscope.regions.chords import Chord, longest_chord, row_space
-from actscope.regions.convexsets import TOLERANCE, ConvexSet
-from actscope.regions.facets import MOST_DIMENSIONS, Facets, facets_by_vertices
-from actscope.regions.linear_programs import LinearProgram, maximize
-from actscope.regions.linearization import Linearizer
 from actscope.regions.points import as_points
-from actscope.regions.program import Program
-from actscope.regions.rays import facets_by_rays
+from actscope.regions.polyhedra.balls import largest_ball
+from actscope.regions.polyhedra.boxes import Box, box_bounds
+from actscope.regions.polyhedra.chords import Chord, longest_chord, row_space
+from actscope.regions.polyhedra.convexsets import TOLERANCE, ConvexSet
+from actscope.regions.polyhedra.facets import MOST_DIMENSIONS, Facets, facets_by_vertices
+from actscope.regions.polyhedra.linear_programs import LinearProgram, maximize
+from actscope.regions.polyhedra.rays import facets_by_rays
+from actscope.regions.programs.analysis import read_program
+from actscope.regions.programs.linearization import Linearizer
+from actscope.regions.programs.program import Program
 from actscope.regions.stepping import cross, polytope_of
 
 __all__ = ["Chord", "Neighbours", "Polytope", "polytope"]

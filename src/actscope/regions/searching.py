@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from actscope.regions.boundaries import Boundary
 from actscope.regions.cells import BoxedBoundaries, CellReader, Cells
-from actscope.regions.convexsets import TOLERANCE, ConvexSet
-from actscope.regions.enclosing import Enclosed, enclosed
-from actscope.regions.program import Program
+from actscope.regions.polyhedra.convexsets import TOLERANCE, ConvexSet
+from actscope.regions.polyhedra.enclosing import Enclosed, enclosed
+from actscope.regions.programs.program import Program
 from actscope.regions.stepping import cross, polytope_of
 
 __all__ = ["Found", "search"]

@@ -21,8 +21,8 @@ from actscope.regions.chains import NotAChainError, read_chain
 from actscope.regions.examples import chunks
 from actscope.regions.maps import affine, spectral_norms
 from actscope.regions.points import as_points
-from actscope.regions.program import NotPiecewiseLinearError, Program
-from actscope.regions.specimens import double_copy
+from actscope.regions.programs.program import NotPiecewiseLinearError, Program
+from actscope.regions.programs.specimens import double_copy
 
 __all__ = ["Lipschitz", "LipschitzBound", "lipschitz"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actscope.regions.cells import CellReader, Cells
-from actscope.regions.convexsets import TOLERANCE, ConvexSet, merged
+from actscope.regions.polyhedra.convexsets import TOLERANCE, ConvexSet, merged
 
 __all__ = ["Crossing", "cross", "polytope_of"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from actscope.codes.discovery import Firing, SiteReader
 from actscope.codes.restoring import evaluating, random_state_kept
 from actscope.codes.site import Site
-from actscope.regions.program import Program, SiteStep
+from actscope.regions.programs.program import Program, SiteStep
 
 __all__ = ["PartitionError", "verify_cells", "verify_total"]
 

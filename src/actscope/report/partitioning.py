@@ -11,7 +11,7 @@ from torch import nn
 
 from actscope.regions.lines import line as line_regions
 from actscope.regions.planes import plane as plane_regions
-from actscope.regions.program import NotPiecewiseLinearError
+from actscope.regions.programs.program import NotPiecewiseLinearError
 from actscope.regions.sections import Plane
 from actscope.regions.verifying import PartitionError
 from actscope.report.partition import Partition

@@ -1,0 +1,1 @@
+"""Convex sets given by halfspaces: facets, inner balls, chords, and the linear programs that find them."""
