@@ -165,8 +165,8 @@ def diameter(
 
     The region is the example's *cell* up to the last chosen site: every kink and every pooling choice on the way is as it is at the
     example, and so is every chosen breakpoint. With all sites, the default breakpoints and no pooling, that is the activation
-    region. With
-    pooling, or with sites left out by `layers`, the pattern may be the same on the other side of a cell's boundary.
+    region. With pooling, or with sites left out by `layers`, the pattern may be the same on the other side of a cell's
+    boundary.
 
     Args:
         model: any piecewise-linear module, or its `Program`.

@@ -25,8 +25,7 @@ class Lines:
     """The partition of many lines x(t) = start + t (end - start) into intervals on which nothing switches.
 
     An interval is where one line meets one cell: every kink and every pooling choice is fixed on it. Where each cell has a
-    pattern of its
-    own (no pooling, all kinks count), intervals are activation regions.
+    pattern of its own (no pooling, all kinks count), intervals are activation regions.
 
     Attributes:
         starts, ends: (n_lines, *input_shape) float64.

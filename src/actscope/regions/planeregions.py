@@ -32,8 +32,7 @@ class PlaneRegions:
     """The partition of a plane, or of a window in it, into convex cells on which nothing switches.
 
     On a cell every kink and every pooling choice is fixed. Where each cell has a pattern of its own (no pooling, all kinks
-    count), cells are
-    activation regions; otherwise several cells can belong to one region.
+    count), cells are activation regions; otherwise several cells can belong to one region.
 
     What follows from the corners is computed when it is first asked for, and kept.
 

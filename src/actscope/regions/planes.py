@@ -87,8 +87,8 @@ def plane(
     """The activation regions in a window of a plane, or in all of it, exactly.
 
     Convex polygons are split site by site, in the order in which the model runs them: up to the first site that is not
-    resolved, the model is
-    affine on each polygon, so what it computes at the corners says all. An edge is cut once for both its polygons.
+    resolved, the model is affine on each polygon, so what it computes at the corners says all. An edge is cut once for both
+    its polygons.
 
     Args:
         model: a model that is piecewise linear, up to the last site that counts; or its `Program`.
@@ -163,8 +163,7 @@ def count_in_plane(
     """The number of activation regions that `plane` finds, by a faster path.
 
     At the last site no polygon is split: lines that cut a convex polygon in general position make 1 + (lines) + (pairs that
-    cross in it) pieces of
-    it (Euler). Polygons where lines meet in one point, or end in one, are split after all.
+    cross in it) pieces of it (Euler). Polygons where lines meet in one point, or end in one, are split after all.
 
     Args:
         model, section, window, layers, breakpoints, activations, tolerance, device, progress: as for `plane`.

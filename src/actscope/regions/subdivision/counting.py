@@ -28,7 +28,7 @@ def count_pieces(
 
     Args:
         z: (n_points, n_values); weights, rows: (n_points,); levels: (n_levels,); columns: (n_values,) with the tolerance worked in.
-        signs: (n_levels, n_points, 3, n_words) int64 from `splitting.classify`.
+        signs: (n_levels, n_points, 3, n_words) int64 from `scanning.classify`.
         corners, offsets: the polygons.
     """
     pieces = np.zeros(len(offsets) - 1, dtype=np.int64)

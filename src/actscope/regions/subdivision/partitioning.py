@@ -222,7 +222,7 @@ class _Stop:
         z: (n_points, n_values) float64.
         levels: (n_levels,) float64; one of zero for a choice.
         scales: what counts as zero.
-        signs: as `splitting.classify` makes them, for a site.
+        signs: as `scanning.classify` makes them, for a site.
     """
 
     def __init__(self, state: _State, step: SiteStep | ChoiceStep, tolerance: float, unit: NDArray[np.float64]) -> None:
@@ -243,7 +243,7 @@ class _Stop:
         self.signs = np.concatenate([self.signs, self._signs(state.probe, n_old)], axis=1)
 
     def _signs(self, probe: Probe, first: int) -> NDArray[np.int64]:
-        from actscope.regions.subdivision.splitting import classify
+        from actscope.regions.subdivision.scanning import classify
 
         n_levels = len(self.levels) if isinstance(self._step, SiteStep) else 0
         signs = np.empty((n_levels, len(self.z) - first, 3, -(-self.z.shape[1] // 64)), dtype=np.int64)
@@ -255,26 +255,25 @@ class _Stop:
         self, corners: NDArray[np.int64], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
         """Where each polygon's functions begin, the functions that split it, and whether there may be more after these."""
-        from actscope.regions.subdivision import splitting
+        from actscope.regions.subdivision import scanning
+        from actscope.regions.subdivision.splitting import MOST_FUNCTIONS
 
         starts = np.zeros(len(offsets), dtype=np.int64)
         room = 1024 + 4 * len(offsets)
         while True:
             functions = np.zeros((room, 3), dtype=np.int64)
             if isinstance(self._step, SiteStep):
-                n, more = splitting.find_site_functions(
-                    self.signs, corners, offsets, splitting.MOST_FUNCTIONS, starts, functions
-                )
+                n, more = scanning.find_site_functions(self.signs, corners, offsets, MOST_FUNCTIONS, starts, functions)
             else:
                 windows = self._step.windows.numpy()
-                n, more = splitting.find_choice_functions(
+                n, more = scanning.find_choice_functions(
                     self.z,
                     self.scales.rows,
                     self.scales.columns,
                     windows,
                     corners,
                     offsets,
-                    splitting.MOST_FUNCTIONS,
+                    MOST_FUNCTIONS,
                     starts,
                     functions,
                 )
@@ -284,12 +283,12 @@ class _Stop:
 
     def read_patterns(self, state: _State) -> None:
         """Append each polygon's part of its pattern, and of what else tells it apart; of no use once polygons are left unsplit."""
-        from actscope.regions.subdivision import splitting
+        from actscope.regions.subdivision import scanning
 
         step, n = self._step, len(state.offsets) - 1
         if isinstance(step, ChoiceStep):
             signatures = np.zeros(n, dtype=np.int64)
-            splitting.choice_signatures(
+            scanning.choice_signatures(
                 self.z,
                 self.scales.rows,
                 self.scales.columns,
@@ -308,9 +307,7 @@ class _Stop:
             if chosen:
                 planes = np.array([chosen.get(level, -1) for level in step.levels], dtype=np.int64)
                 packed = np.zeros((n, bytes_a_plane * len(chosen)), dtype=np.uint8)
-                splitting.write_polygon_patterns(
-                    self.signs, planes, state.corners, state.offsets, bytes_a_plane, packed
-                )
+                scanning.write_polygon_patterns(self.signs, planes, state.corners, state.offsets, bytes_a_plane, packed)
                 target.append(packed)
 
 
