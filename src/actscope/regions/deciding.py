@@ -11,7 +11,7 @@ from actscope.regions.programs.program import NotPiecewiseLinearError
 from actscope.regions.subdivision.clipping import clipped_polygons
 
 if TYPE_CHECKING:
-    from actscope.regions.planes import PlaneRegions
+    from actscope.regions.planeregions import PlaneRegions
 
 __all__ = ["decision_boundary"]
 
