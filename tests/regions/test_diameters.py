@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.regions.membership import in_cells_of
 from tests.regions.model_grammar import random_model, tensor_of
 from torch import Tensor, nn
 
@@ -18,7 +19,6 @@ from actscope.regions import NotPiecewiseLinearError, read_program
 from actscope.regions.boundaries import Boundaries
 from actscope.regions.crossings import Crossings
 from actscope.regions.diameters import diameter
-from actscope.regions.examples import cell_codes
 from actscope.regions.maps import affine
 from actscope.regions.programs.linearization import Linearizer
 
@@ -68,15 +68,13 @@ def test_the_cell_goes_on_up_to_both_ends_and_no_further(seed: int) -> None:
     program = read_program(model, points)
     found = diameter(program, points, directions=directions)
     linearizer = Linearizer(program.until_last_site())
-    cells = cell_codes(linearizer.at(points))
     for signed in (found.right[:, 0], -found.left[:, 0]):
         size = np.where(np.isinf(signed), math.copysign(1e3, signed[0]), signed)
         for share in (0.3, 0.9, 1 - 1e-7):
-            inside = cell_codes(linearizer.at(along(points, directions[:, 0], share * size)))
-            assert (inside == cells).all()
+            assert in_cells_of(linearizer, points, along(points, directions[:, 0], share * size)).all()
         beyond = size * (1 + 1e-7) + np.copysign(1e-9, size)
-        outside = cell_codes(linearizer.at(along(points, directions[:, 0], beyond)))
-        assert ((outside != cells).any(axis=1) == np.isfinite(signed)).all()
+        outside = ~in_cells_of(linearizer, points, along(points, directions[:, 0], beyond))
+        assert (outside == np.isfinite(signed)).all()
 
 
 def test_the_model_is_affine_in_the_region_and_bends_behind_it() -> None:
