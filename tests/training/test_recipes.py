@@ -21,6 +21,21 @@ def test_the_recipes_of_the_papers_have_their_values() -> None:
     assert (jiang.optimizer, jiang.lr, jiang.lr_end, jiang.steps, jiang.batch_size) == ("sgd", 0.1, 1e-4, 24_000, 128)
 
 
+@pytest.mark.parametrize(
+    ("name", "optimizer", "batch_size", "n_epochs", "lr_every"),
+    [("he2021.cnn-mnist", "adam", 128, 500, 100), ("he2021.cnn-cifar10", "sgd", 64, 200, 50)],
+)
+def test_the_recipes_of_the_convolutional_networks_divide_the_rate_by_ten_as_printed(
+    name: str, optimizer: str, batch_size: int, n_epochs: int, lr_every: int
+) -> None:
+    recipe = RECIPES[name]
+    assert (recipe.optimizer, recipe.betas, recipe.batch_size) == (optimizer, (0.9, 0.999), batch_size)
+    assert recipe.n_steps(10 * batch_size) == 10 * n_epochs
+    rates = [recipe.lr_at(10 * epoch, steps_per_epoch=10, n_steps=10 * n_epochs) for epoch in range(n_epochs)]
+    assert rates == pytest.approx([0.01 * 0.1 ** (epoch // lr_every) for epoch in range(n_epochs)])
+    assert recipe.lr_at(10 * lr_every - 1, steps_per_epoch=10, n_steps=10 * n_epochs) == 0.01
+
+
 def test_the_step_schedule_divides_the_rate_by_ten_every_twenty_epochs() -> None:
     recipe = RECIPES["he2021.appendix-cifar10"]
     rates = [recipe.lr_at(epoch * 7, steps_per_epoch=7, n_steps=1400) for epoch in range(200)]

@@ -1,5 +1,6 @@
 """Data to train on, networks, and the loop that trains them."""
 
+from actscope.training.architectures import ARCHITECTURES, architecture
 from actscope.training.data import LabelledData, random_labels, uniform_pixels, unit_ball
 from actscope.training.datafile import DataFileError
 from actscope.training.datasets import DATASETS, digits, load_dataset
@@ -22,6 +23,8 @@ __all__ = [
     "DownloadError",
     "MLP",
     "small_resnet",
+    "architecture",
+    "ARCHITECTURES",
     "ACTIVATIONS",
     "fit",
     "evaluate",

@@ -142,6 +142,9 @@ RECIPES: dict[str, Recipe] = {
     "he2021.code": Recipe(
         lr=1e-2, schedule="step", lr_every=20, batch_size=64, epochs=200, l2=1e-6, patience=10, train_fraction=0.8
     ),
+    # The appendix again, for its convolutional networks; it gives SGD no momentum.
+    "he2021.cnn-mnist": Recipe(lr=1e-2, schedule="step", lr_every=100, epochs=500),
+    "he2021.cnn-cifar10": Recipe(optimizer="sgd", lr=1e-2, schedule="step", lr_every=50, batch_size=64, epochs=200),
     "hanin2019": Recipe(eps=1e-8, epochs=20),
     "jiang2022": Recipe(optimizer="sgd", lr=0.1, schedule="linear", lr_end=1e-4, steps=24_000),
 }
