@@ -1,5 +1,5 @@
 """The command line: `actscope demo`, `actscope examine`, `actscope neurons`, `actscope regions`,
-`actscope sites`."""
+`actscope sites`, `actscope study`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from actscope import study_cli
 
 __all__ = ["main"]
 
@@ -20,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(study_cli.app, name="study")
 
 Out = Annotated[Path, typer.Option(help="Folder for the report: index.html and report.json.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files; else a cache, else a download.")]

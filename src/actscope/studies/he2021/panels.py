@@ -1,0 +1,129 @@
+"""Figures in the manner of He et al. 2021: redundancy, and three accuracies, against one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from actscope.figures.curves import Curve, draw_curves
+from actscope.studies.claims import NotRun
+from actscope.studies.printed import PrintedValue
+from actscope.studies.results import Results, series
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["METRICS", "hash_figure", "last_epoch", "means"]
+
+
+class Metric(NamedTuple):
+    """A printed metric: its name and split in the results, and what it is in words."""
+
+    metric: str
+    split: str
+    label: str
+
+
+METRICS: Mapping[str, Metric] = {
+    "redundancy_train": Metric("redundancy", "train", "redundancy, train"),
+    "redundancy_test": Metric("redundancy", "test", "redundancy, test"),
+    "kmeans_acc": Metric("kmeans", "test", "K-Means, test"),
+    "knn_acc": Metric("knn", "test", "K-NN, test"),
+    "lr_acc": Metric("logistic", "test", "logistic regression, test"),
+    "model_test_acc": Metric("accuracy", "test", "the network, test"),
+}
+"""By their names in the tables of printed values."""
+
+_PANELS = (
+    ("redundancy", "train"),
+    ("redundancy", "test"),
+    ("kmeans", "test"),
+    ("knn", "test"),
+    ("logistic", "test"),
+    ("accuracy", "test"),
+)
+
+
+def last_epoch(results: Results) -> int:
+    """The last epoch at which networks were measured."""
+    return int(results.query("select max(epoch) from results")[0][0])
+
+
+def means(
+    results: Results, x: str, metric: str, split: str, epoch: int | None = None, *, where: str = "true"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values of an axis, and a metric's mean over all else at each; (n,) each.
+
+    Raises:
+        NotRun: it was not measured.
+    """
+    condition = f"split = '{split}' and ({where})" + ("" if epoch is None else f" and epoch = {epoch}")
+    axis, mean, _, _ = series(results, x, metric, where=condition)
+    if not len(axis):
+        raise NotRun(f"{metric} was not measured")
+    return axis, mean
+
+
+def hash_figure(
+    results: Results,
+    x: str,
+    *,
+    by: str,
+    printed: Sequence[PrintedValue] = (),
+    log_x: bool = False,
+    where: str = "true",
+    title: str = "",
+) -> Figure:
+    """Six panels against the column `x`: redundancy on both splits, the three accuracies on codes, and the network's own.
+
+    A curve is a mean with its standard deviation over seeds, for every value of the column `by`; crosses are what the paper prints.
+
+    Args:
+        results: what was measured.
+        x: the column along the axis.
+        by: the column that tells curves apart.
+        printed: the paper's numbers.
+        log_x: whether the axis is logarithmic.
+        where: a condition in SQL.
+        title: above all.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    groups = [
+        value
+        for (value,) in results.query(
+            f'select distinct "{by}" from results where {where} and "{by}" is not null order by 1'
+        )
+    ]
+    for ax, (metric, split) in zip(figure.subplots(2, 3).flat, _PANELS, strict=True):
+        curves = []
+        for value in groups:
+            axis, mean, sd, _ = series(
+                results, x, metric, where=f"split = '{split}' and \"{by}\" = ? and ({where})", parameters=[value]
+            )
+            if len(axis):
+                curves.append(Curve(f"{by.replace('_', ' ')} {value}", axis, mean, sd))
+        points = [
+            (float(one.at[x]), one.value, one.at.get(by))
+            for one in printed
+            if one.metric == metric and one.at["split"] == split
+        ]
+        name = next(found.label for found in METRICS.values() if (found.metric, found.split) == (metric, split))
+        draw_curves(
+            curves,
+            points=points,
+            xlabel=x.replace("_", " "),
+            ylabel=name,
+            log_x=log_x,
+            log_y=metric == "redundancy",
+            ax=ax,
+        )
+    figure.suptitle(
+        title or f"{results.study}: mean and standard deviation over seeds, printed values as crosses", fontsize=10
+    )
+    return figure

@@ -1,0 +1,160 @@
+"""Training time: redundancy and accuracy epoch by epoch (He et al. 2021, Section 5.2, Figures 3 and 2(f))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from actscope.codes import encode
+from actscope.hashing import redundancy_ratio
+from actscope.studies.cells import Cell
+from actscope.studies.claims import Claim, Finding, NotRun, trend, verdict
+from actscope.studies.he2021.networks import DATASETS, hash_cells, mlp_cell, recipe_for, seeds
+from actscope.studies.he2021.panels import METRICS, hash_figure, last_epoch, means
+from actscope.studies.printed import PrintedValue, printed_table
+from actscope.studies.results import Results, Row, series
+from actscope.studies.specimens import Specimen
+from actscope.studies.study import Grid, Place, Study
+from actscope.training import MLP, unit_ball
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["TIME"]
+
+_VERSION = 1
+_EPOCHS = {
+    "mnist": (0, 1, 3, 6, 10, 20, 30, 60, 100, 300, 600, 1000, 1200, 1500, 1800, 2000),
+    "cifar10": (0, 1, 3, 6, 10, 20, 30, 40, 60, 80, 100, 120, 140, 160, 180, 200),
+    "digits": (0, 1, 3, 10),
+}
+_SMALL = {"mnist": 300, "cifar10": 20, "digits": 10}
+"""The last epoch at small scale."""
+
+
+def _cells(grid: Grid) -> list[Cell]:
+    widths = {"mnist": (40, 50, 60), "cifar10": (10, 20, 40, 80), "digits": (10, 30)}[grid.dataset]
+    last = _EPOCHS[grid.dataset][-1] if grid.scale == "paper" else _SMALL[grid.dataset]
+    epochs = tuple(epoch for epoch in _EPOCHS[grid.dataset] if epoch <= last)
+    recipe = recipe_for(grid, last)
+    return [
+        mlp_cell(TIME.name, _VERSION, grid, width=width, seed=seed, recipe=recipe, epochs=epochs)
+        for width in widths
+        for seed in seeds(grid, 2 if grid.dataset == "cifar10" else 5)
+    ]
+
+
+def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
+    return hash_cells(cells, place, more=_in_the_ball)
+
+
+def _in_the_ball(cell: Cell, one: Specimen, model: MLP, place: Place) -> list[Row]:
+    """Redundancy on as many points of the unit ball as there are test examples, and as many as training examples."""
+    rows: list[Row] = []
+    for split, data in (("train", one.train), ("test", place.data(cell["dataset"])[1])):
+        points = unit_ball(len(data), data.x.shape[1], seed=0)
+        value = redundancy_ratio(encode(model, points, device=place.device))
+        rows.append({"metric": "redundancy of the unit ball", "split": split, "value": value})
+    return rows
+
+
+def _figure(results: Results) -> Figure:
+    return hash_figure(results, "epoch", by="width", printed=_printed(results.dataset), log_x=True)
+
+
+def _ball_figure(results: Results) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from actscope.figures.curves import Curve, draw_curves
+
+    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for ax, (metric, title) in zip(
+        figure.subplots(1, 2, sharey=True),
+        (("redundancy", "training examples"), ("redundancy of the unit ball", "as many points of the unit ball")),
+        strict=True,
+    ):
+        curves = []
+        for (width,) in results.query("select distinct width from results order by 1"):
+            axis, mean, sd, _ = series(
+                results, "epoch", metric, where="split = 'train' and width = ?", parameters=[width]
+            )
+            curves.append(Curve(f"width {width}", axis, mean, sd))
+        draw_curves(curves, xlabel="epoch", ylabel="redundancy", log_x=True, ax=ax)
+        ax.set_ylim(-0.02, 1.02)
+        ax.set_title(title, fontsize=9)
+    return figure
+
+
+def _printed(dataset: str) -> list[PrintedValue]:
+    return [
+        PrintedValue(
+            figure="Figure 3",
+            label=f"{METRICS[row['metric']].label}, width {row['width']}",
+            value=float(row["value"]),
+            metric=METRICS[row["metric"]].metric,
+            at={"split": METRICS[row["metric"]].split, "width": int(row["width"]), "epoch": int(row["epoch"])},
+        )
+        for row in printed_table("he2021_fig3")
+        if row["dataset"] == dataset and row["value"]
+    ]
+
+
+def _h12(results: Results) -> Finding:
+    """Redundancy falls and accuracies rise with training time; an untrained network has redundancy near 0."""
+    trained = {}
+    for metric in ("redundancy", "kmeans", "knn", "logistic"):
+        found = results.arrays(
+            "select epoch, value, width || '/' || seed as network from results "
+            "where metric = ? and split = ? and epoch >= 1",
+            [metric, "train" if metric == "redundancy" else "test"],
+        )
+        trained[metric] = trend(found["epoch"], found["value"], found["network"])
+    epochs, redundancy = means(results, "epoch", "redundancy", "train")
+    untrained = float(redundancy[epochs == 0][0])
+    lowest = results.query(
+        "select min(value), max(value) from results where metric = 'redundancy' and split = 'train' and epoch = 0"
+    )[0]
+    ours = (
+        f"rank correlation with the epoch, from 1 to {last_epoch(results)}: redundancy {trained['redundancy']}, K-Means "
+        f"{trained['kmeans']}, K-NN {trained['knn']}, regression {trained['logistic']}; untrained redundancy {untrained:.3f} "
+        f"({lowest[0]:.3f} to {lowest[1]:.3f})"
+    )
+    follows = trained["redundancy"].falls and all(trained[name].mean > 0.5 for name in ("knn", "logistic"))
+    near_zero = untrained < 0.05 or results.dataset != "mnist"
+    why = (
+        ""
+        if near_zero
+        else "an untrained network's redundancy depends on its draw and its width, and is not near 0 here"
+    )
+    return Finding(verdict(follows and near_zero), ours, why)
+
+
+def _h10(results: Results) -> Finding:
+    """Redundancy on random data of the unit ball is over 0.8."""
+    epoch = last_epoch(results)
+    rows = results.query(
+        "select width, avg(value), min(value), max(value) from results where metric = 'redundancy of the unit ball' "
+        "and split = 'train' and epoch = ? group by width order by width",
+        [epoch],
+    )
+    if not rows:
+        raise NotRun("random data was not measured")
+    ours = f"epoch {epoch}, as many points as training examples: " + ", ".join(
+        f"width {width}: {mean:.3f} ({low:.3f} to {high:.3f})" for width, mean, low, high in rows
+    )
+    return Finding(verdict(min(row[1] for row in rows) > 0.8), ours)
+
+
+TIME = Study(
+    name="he2021.time",
+    title="Redundancy and categorization accuracy against training time, and redundancy on random data",
+    source="He et al. 2021, Figures 3 and 2(f)",
+    datasets=DATASETS,
+    cells=_cells,
+    measure=_measure,
+    figures={"time": _figure, "ball": _ball_figure},
+    claims=(Claim("H10", _h10, DATASETS), Claim("H12", _h12, DATASETS)),
+    printed=_printed,
+)

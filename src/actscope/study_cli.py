@@ -1,0 +1,230 @@
+"""The command line of studies: `actscope study list`, `run`, `resume`, `status`, `figures`, `compare`, `save`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from actscope.studies import Run
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Run the papers' experiments, and hold the results against what was printed."
+)
+
+Folder = Annotated[Path, typer.Option("--out", help="Folder for the results of all studies.")]
+Name = Annotated[str, typer.Argument(help="A study, as `actscope study list` names it.")]
+OptionalName = Annotated[str | None, typer.Argument(help="A study; default: all that were begun in the folder.")]
+Dataset = Annotated[str | None, typer.Option(help="Default: the study's first; digits at smoke scale.")]
+Scale = Annotated[str, typer.Option(help="smoke (seconds), small (minutes on two cores) or paper (as printed).")]
+Recipe = Annotated[str, typer.Option(help="Another recipe, such as he2021.code, if the study allows one.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files; else a cache, else a download.")]
+Device = Annotated[str | None, typer.Option(help="Where to train, such as cpu or cuda.")]
+Engine = Annotated[str, typer.Option(help="local, processes or ray.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="What is done at once. Default: one for each core.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+
+_DEFAULT = Path("results")
+
+
+@app.command("list")
+def list_() -> None:
+    """Say what studies there are, and what each reproduces."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from actscope.studies import studies
+
+    table = Table("study", "what it shows", "of", "data", box=None, header_style="bold", pad_edge=False)
+    for study in studies().values():
+        table.add_row(study.name, study.title, study.source, ", ".join(study.datasets))
+    Console().print(table)
+
+
+@app.command()
+def run(
+    study: Name,
+    dataset: Dataset = None,
+    scale: Scale = "small",
+    recipe: Recipe = "",
+    data_dir: DataDir = None,
+    device: Device = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    out: Folder = _DEFAULT,
+    quiet: Quiet = False,
+) -> None:
+    """Measure every cell of a study that has not been measured yet, and compare with the paper."""
+    from actscope import studies
+
+    done = studies.run(
+        study,
+        out,
+        dataset=dataset,
+        scale=scale,
+        recipe=recipe,
+        data_dir=data_dir,
+        device=device,
+        engine=engine,  # type: ignore[arg-type]  # run itself refuses what is none
+        n_workers=workers,
+        progress=False if quiet else None,
+    )
+    if not quiet:
+        typer.echo(f"{done}")
+        _echo_comparison(done)
+    typer.echo(f"Results: {done.folder}")
+
+
+@app.command()
+def resume(
+    study: OptionalName = None,
+    data_dir: DataDir = None,
+    device: Device = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    out: Folder = _DEFAULT,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with every run in the folder that is not complete."""
+    from actscope import studies
+
+    unfinished = [one for one in _runs(out, study) if not one.is_complete]
+    for one in unfinished:
+        done = studies.run(
+            one.study,
+            out,
+            dataset=one.grid.dataset,
+            scale=one.grid.scale,
+            recipe=one.grid.recipe,
+            data_dir=data_dir,
+            device=device,
+            engine=engine,  # type: ignore[arg-type]  # run itself refuses what is none
+            n_workers=workers,
+            progress=False if quiet else None,
+        )
+        typer.echo(f"{done}")
+    if not unfinished:
+        typer.echo(f"Every run in {out} is complete.")
+
+
+@app.command()
+def status(study: OptionalName = None, out: Folder = _DEFAULT) -> None:
+    """Say how far every run in the folder is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("study", "data", "scale", "recipe", "cells", "", box=None, header_style="bold", pad_edge=False)
+    for one in _runs(out, study):
+        n_done = len(one.cells) - len(one.missing)
+        state = "complete" if one.is_complete else ("running" if (one.folder / ".holder").exists() else "to be resumed")
+        cells = f"{n_done:,} of {len(one.cells):,}"
+        table.add_row(one.study.name, one.grid.dataset, one.grid.scale, one.grid.recipe or "the study's", cells, state)
+    Console().print(table)
+
+
+@app.command()
+def figures(
+    study: OptionalName = None,
+    out: Folder = _DEFAULT,
+    to: Annotated[Path | None, typer.Option(help="Folder for the pictures. Default: figures/ in each study's.")] = None,
+    kind: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+) -> None:
+    """Draw the figures of every run in the folder, in the manner of the paper."""
+    if kind not in ("png", "svg", "pdf"):
+        raise ValueError(f"--format {kind}: choose png, svg or pdf")
+    for one in _runs(out, study):
+        if not len(one.results):
+            continue
+        folder = to or one.folder / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, draw in one.study.figures.items():
+            path = folder / f"{one.study.name}-{one.grid.name}-{name}.{kind}"
+            unfinished = path.with_name(f".{path.stem}.{os.getpid()}.{kind}")
+            draw(one.results).savefig(unfinished, dpi=150)
+            unfinished.replace(path)
+            typer.echo(f"Figure: {path}")
+
+
+@app.command()
+def compare(
+    study: OptionalName = None,
+    out: Folder = _DEFAULT,
+    markdown: Annotated[Path | None, typer.Option(help="A file for the comparison as a page.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="A file for every number.")] = None,
+) -> None:
+    """Hold our results against every number and claim of the papers, with the difference and its spread."""
+    from actscope.studies import compare as compare_results
+
+    found = [compare_results(one.study, one.grid, one.results) for one in _runs(out, study)]
+    if markdown is not None:
+        _write(markdown, "\n".join(one.to_markdown() for one in found))
+    if as_json is not None:
+        _write(as_json, json.dumps([one.to_dict() for one in found], indent=1))
+    for one in _runs(out, study):
+        typer.echo(f"{one}")
+        _echo_comparison(one)
+
+
+@app.command()
+def save(
+    study: OptionalName = None,
+    out: Folder = _DEFAULT,
+    to: Annotated[Path, typer.Option(help="Folder for one Parquet file for each complete run.")] = Path("saved"),
+) -> None:
+    """Write each complete run into one Parquet file, to keep or to publish."""
+    to.mkdir(parents=True, exist_ok=True)
+    for one in _runs(out, study):
+        if one.is_complete:
+            path = to / f"{one.study.name}-{one.grid.name}.parquet"
+            one.results.save(path)
+            typer.echo(f"{one}: {path}")
+        else:
+            typer.echo(f"{one}: not complete, not saved")
+
+
+def _runs(folder: Path, study: str | None) -> list[Run]:
+    from actscope.studies import find_study, runs_in
+
+    if study is not None:
+        find_study(study)
+    found = runs_in(folder, study=study)
+    if not found:
+        raise ValueError(
+            f"no run{f' of {study}' if study else ''} was begun in {folder}: actscope study run {study or 'NAME'} --out {folder}"
+        )
+    return found
+
+
+def _echo_comparison(one: Run) -> None:
+    """Claims and printed numbers of one run, as tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from actscope.studies import compare as compare_results
+
+    console = Console()
+    found = compare_results(one.study, one.grid, one.results)
+    if found.findings:
+        table = Table("claim", "where", "verdict", "ours", box=None, header_style="bold", pad_edge=False)
+        for claim, finding in found.findings:
+            table.add_row(claim.id, claim.where, finding.verdict, f"{finding.ours} {finding.why}".strip())
+        console.print(table)
+    if found.differences:
+        table = Table(
+            "printed", "numbers", "agree", "mean difference", "largest", "not run", box=None, header_style="bold"
+        )
+        for row in found.summary():
+            table.add_row(*row)
+        console.print(table)
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
