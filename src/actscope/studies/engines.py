@@ -146,10 +146,10 @@ def _ray(
         ) from error
     if not ray.is_initialized():
         ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, logging_level="error")
-    task: Any = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(work)
+    task: Any = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(_call)
     n_at_once = n_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     left = iter(blocks)
-    running = {task.remote(block): block for block in itertools.islice(left, n_at_once)}
+    running = {task.remote(work, block): block for block in itertools.islice(left, n_at_once)}
     try:
         while running:
             done, _ = ray.wait(list(running), num_returns=1)
@@ -167,10 +167,15 @@ def _ray(
                 ):
                     yield block, _died(block)
                 for block in itertools.islice(left, 1):
-                    running[task.remote(block)] = block
+                    running[task.remote(work, block)] = block
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+
+
+def _call(work: Callable[[Block], Outcome], block: Block) -> Outcome:
+    """What Ray runs: it takes plain functions only."""
+    return work(block)
 
 
 def _died(block: object) -> WorkerDiedError:
