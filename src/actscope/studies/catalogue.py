@@ -13,8 +13,9 @@ __all__ = ["find_study", "studies"]
 def studies() -> dict[str, Study]:
     """Every study, by its name."""
     from actscope.studies import he2021
+    from actscope.studies.phase.grids import SAMPLE_CHART, TIME_CHART
 
-    return {study.name: study for study in (*he2021.STUDIES,)}
+    return {study.name: study for study in (*he2021.STUDIES, TIME_CHART, SAMPLE_CHART)}
 
 
 def find_study(name: Study | str) -> Study:

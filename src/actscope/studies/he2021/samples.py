@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,12 @@ from actscope.studies.he2021.panels import hash_figure, means
 from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen
 from actscope.studies.study import Grid, Place, Study
-from actscope.training import LabelledData
+from actscope.training import MLP, LabelledData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SAMPLES"]
+__all__ = ["SAMPLES", "part_measurer"]
 
 _VERSION = 1
 _SIZES = {
@@ -51,14 +51,16 @@ def _cells(grid: Grid) -> list[Cell]:
     ]
 
 
-def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
+def part_measurer(
+    cells: Sequence[Cell], place: Place, *, more: Callable[[Cell, Specimen, MLP, Place], Sequence[Row]] | None = None
+) -> Iterator[tuple[Cell, list[Row]]]:
+    """Every cell's network, trained on `sample_size` examples drawn by its seed, and how good a hash it is; `more` gives further rows."""
     parts: dict[tuple[str, int, int], LabelledData] = {}
     # one size after the other: together, all parts of five seeds would take gigabytes
     for size in sorted({cell["sample_size"] for cell in cells}):
         parts.clear()
-        yield from hash_cells(
-            [cell for cell in cells if cell["sample_size"] == size], place, specimen=partial(_specimen, parts)
-        )
+        of_size = [cell for cell in cells if cell["sample_size"] == size]
+        yield from hash_cells(of_size, place, specimen=partial(_specimen, parts), more=more)
 
 
 def _specimen(parts: dict[tuple[str, int, int], LabelledData], cell: Cell, place: Place) -> Specimen:
@@ -109,7 +111,7 @@ SAMPLES = Study(
     source="He et al. 2021, Figure 4",
     datasets=DATASETS,
     cells=_cells,
-    measure=_measure,
+    measure=part_measurer,
     figures={"samples": _figure},
     claims=(Claim("H13", _h13, DATASETS),),
     together=("sample_size", "seed"),

@@ -1,0 +1,279 @@
+"""The activation hash phase chart: regimes over width and training time or sample size (He et al. 2021, Section 5.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actscope.studies.phase.regimes import REGIMES, Thresholds, find_thresholds, regimes_by_sensitivity
+from actscope.studies.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Chart", "Prediction"]
+
+_AXES = {"phase.time": "epoch", "phase.samples": "sample_size"}
+_METRICS = {
+    "redundancy": ("redundancy", "train"),
+    "redundancy_test": ("redundancy", "test"),
+    "knn": ("knn", "test"),
+    "logistic": ("logistic", "test"),
+    "kmeans": ("kmeans", "test"),
+}
+_N_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How well collisions in a part of the data predict redundancy in examples that were not looked at.
+
+    Attributes:
+        method: what predicts.
+        n: predictions.
+        mean_error: mean absolute difference of predicted and observed redundancy.
+        within: share of the predictions within 0.02, or a fifth of what was observed.
+        rank_correlation: of predicted and observed.
+    """
+
+    method: str
+    n: int
+    mean_error: float
+    within: float
+    rank_correlation: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method}: mean error {self.mean_error:.4f}, {self.within:.0%} of {self.n} within 0.02 or a fifth, rank correlation "
+            f"{self.rank_correlation:+.3f}"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Chart:
+    """Redundancy and accuracies of one kind of network over two axes, and the regimes they fall into.
+
+    Attributes:
+        kind: what the networks have in common: `dataset`, `depth`, `recipe`, `batch_norm`.
+        y_name: the vertical axis, `epoch` or `sample_size`; the horizontal one is `width`.
+        widths: (n_x,) widths of layers.
+        y: (n_y,) epochs or sample sizes; those before training are left out.
+        values: by metric, (n_seeds, n_y, n_x): `redundancy` (train), `redundancy_test`, `knn`, `logistic`, `kmeans` (test codes).
+        predictions: how well collisions in a sixth of the examples predict redundancy in the rest.
+    """
+
+    kind: dict[str, Any]
+    y_name: str
+    widths: NDArray[np.int64]
+    y: NDArray[np.int64]
+    values: dict[str, NDArray[np.float64]]
+    predictions: tuple[Prediction, ...] = ()
+
+    @classmethod
+    def of(cls, results: Results) -> Chart:
+        """The chart of the results of `phase.time` or `phase.samples`.
+
+        Raises:
+            ValueError: results of another study, or a grid with missing cells.
+        """
+        if results.study not in _AXES:
+            raise ValueError(
+                f"a phase chart is made of results of {' or '.join(_AXES)}, not of {results.study or 'nothing'}"
+            )
+        y_name = _AXES[results.study]
+        values: dict[str, NDArray[np.float64]] = {}
+        axes: list[NDArray[np.int64]] = []
+        for name, (metric, split) in _METRICS.items():
+            found = results.arrays(
+                f"select seed, {y_name} as y, width, value from results where metric = ? and split = ? and {y_name} > 0 order by all",
+                [metric, split],
+            )
+            axes = [np.unique(found[key]) for key in ("seed", "y", "width")]
+            shape = tuple(map(len, axes))
+            if len(found["value"]) != np.prod(shape) or 0 in shape:
+                size = " × ".join(map(str, shape))
+                raise ValueError(
+                    f"{results.study} has {len(found['value'])} values of {name} for a grid of {size}: some cells were not measured; "
+                    "resume the run"
+                )
+            values[name] = found["value"].reshape(shape)
+        common = results.query(
+            "select any_value(dataset), any_value(depth), any_value(recipe), any_value(batch_norm) from results"
+        )[0]
+        kind = dict(zip(("dataset", "depth", "recipe", "batch_norm"), common, strict=True))
+        return cls(kind, y_name, axes[2], axes[1], values, predictions_of(results))
+
+    @property
+    def n_seeds(self) -> int:
+        """Repetitions."""
+        return len(self.values["redundancy"])
+
+    @cached_property
+    def regimes(self) -> NDArray[np.int64]:
+        """(n_y, n_x) index in `REGIMES` of every point, by how the chart changes around it."""
+        return self.regimes_of(np.arange(self.n_seeds))
+
+    def regimes_of(self, seeds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same of some of the seeds, which may be there twice."""
+        return regimes_by_sensitivity(
+            self.values["redundancy"][seeds], self.values["knn"][seeds], self.widths.astype(float), self.y.astype(float)
+        )
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """The redundancy and K-NN accuracy at which one regime passes into the next."""
+        return find_thresholds(self.mean("redundancy"), self.mean("knn"), self.regimes)
+
+    @cached_property
+    def resampled_thresholds(self) -> list[Thresholds]:
+        """The same of samples of the seeds with replacement."""
+        rng = np.random.default_rng(0)
+        found = []
+        for _ in range(20):
+            seeds = rng.integers(self.n_seeds, size=self.n_seeds)
+            r, a = (self.values[name][seeds].mean(axis=0) for name in ("redundancy", "knn"))
+            found.append(find_thresholds(r, a, self.regimes_of(seeds)))
+        return found
+
+    def mean(self, metric: str) -> NDArray[np.float64]:
+        """(n_y, n_x) mean over seeds."""
+        mean: NDArray[np.float64] = self.values[metric].mean(axis=0)
+        return mean
+
+    def border(self, redundancy: float, *, seeds: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """(n_y,) the width at which redundancy has fallen to a value, between widths on a logarithmic scale; NaN if it does not there."""
+        values = self.values["redundancy"][slice(None) if seeds is None else seeds].mean(axis=0)
+        place = np.log2(self.widths)
+        found = np.full(len(self.y), np.nan)
+        for row, line in enumerate(values):
+            below = np.flatnonzero(line <= redundancy)
+            if len(below) and below[0] > 0:
+                right = int(below[0])
+                share = (line[right - 1] - redundancy) / (line[right - 1] - line[right])
+                found[row] = 2 ** (place[right - 1] + share * (place[right] - place[right - 1]))
+        return found
+
+    def border_interval(self, redundancy: float) -> NDArray[np.float64]:
+        """(2, n_y) 5 % and 95 % quantiles of `border` over samples of the seeds with replacement."""
+        rng = np.random.default_rng(0)
+        drawn = [
+            self.border(redundancy, seeds=rng.integers(self.n_seeds, size=self.n_seeds)) for _ in range(_N_RESAMPLES)
+        ]
+        with np.errstate(all="ignore"):
+            return np.stack([_quantile(np.array(drawn), q) for q in (0.05, 0.95)])
+
+    def figure(self, *, mark: tuple[float, float] | None = None) -> Figure:
+        """Regimes, redundancy and K-NN accuracy over both axes, with the widths at which redundancy passes the thresholds.
+
+        Args:
+            mark: (width, y) of a network to mark.
+        """
+        from actscope.figures.phase import Border, draw_chart
+
+        levels = (self.thresholds.critical_redundancy, "--"), (self.thresholds.sufficient_redundancy, "-")
+        return draw_chart(
+            self.widths,
+            self.y,
+            regimes=self.regimes,
+            redundancy=self.mean("redundancy"),
+            accuracy=self.mean("knn"),
+            y_name=self.y_name,
+            borders=[
+                Border(style, self.border(level), *self.border_interval(level))
+                for level, style in levels
+                if 0 < level < 1
+            ],
+            mark=mark,
+        )
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name} {float((self.regimes == i).mean()):.0%}" for i, name in enumerate(REGIMES))
+        return (
+            f"Chart({self.kind['dataset']}, width {self.widths[0]} to {self.widths[-1]} × {self.y_name} {self.y[0]} to {self.y[-1]}, "
+            f"{self.n_seeds} seeds: {shares})"
+        )
+
+    def __str__(self) -> str:
+        said = {
+            name: _with_range(getattr(self.thresholds, name), [getattr(one, name) for one in self.resampled_thresholds])
+            for name in ("critical_redundancy", "sufficient_redundancy", "sufficient_accuracy")
+        }
+        lines = [
+            repr(self),
+            f"under-expressive: redundancy above {said['critical_redundancy']}",
+            f"sufficiently: redundancy up to {said['sufficient_redundancy']}, 9-NN at least {said['sufficient_accuracy']}",
+            f"these give {self.thresholds.agreement:.0%} of the points the regime that changes around them say",
+        ]
+        return "\n".join([*lines, *map(str, self.predictions)])
+
+
+def predictions_of(results: Results) -> tuple[Prediction, ...]:
+    """How well each method predicted redundancy in the examples that it had not seen, at all sizes and cells; see `neighbours` too."""
+    columns = results.columns
+    if "rest_size" not in columns:
+        return ()
+    y_name = _AXES[results.study]
+    key = ["seed", "width", y_name, "rest_size"]
+    found = {}
+    for name in ("redundancy", "predicted from pairs", "predicted by Chao"):
+        found[name] = results.arrays(
+            f"select {', '.join(key)}, value from results where metric = ? and {y_name} > 0 order by {', '.join(key)}",
+            [f"rest: {name}"],
+        )
+    observed = found["redundancy"]["value"]
+    if not len(observed):
+        return ()
+    methods = {
+        "pairs": found["predicted from pairs"]["value"],
+        "Chao's estimate": found["predicted by Chao"]["value"],
+        "pairs in networks of the neighbouring widths": _from_neighbours(found["predicted from pairs"], y_name, key),
+    }
+    return tuple(_judged(method, values, observed) for method, values in methods.items())
+
+
+def _from_neighbours(found: dict[str, np.ndarray], y_name: str, key: list[str]) -> NDArray[np.float64]:
+    """What cells of the next narrower and wider networks predict for each cell, between them on a logarithmic scale; NaN at the ends."""
+    widths = np.unique(found["width"])
+    table = {tuple(found[name][i] for name in key): value for i, value in enumerate(found["value"])}
+    predicted = np.full(len(found["value"]), np.nan)
+    for i, (seed, width, y, size) in enumerate(zip(*(found[name] for name in key), strict=True)):
+        at = int(np.searchsorted(widths, width))
+        if 0 < at < len(widths) - 1:
+            low, high = (table[seed, widths[k], y, size] for k in (at - 1, at + 1))
+            share = np.log2(width / widths[at - 1]) / np.log2(widths[at + 1] / widths[at - 1])
+            predicted[i] = np.exp((1 - share) * np.log(max(low, 1e-7)) + share * np.log(max(high, 1e-7)))
+    return predicted
+
+
+def _judged(method: str, predicted: NDArray[np.float64], observed: NDArray[np.float64]) -> Prediction:
+    from scipy.stats import spearmanr
+
+    known = np.isfinite(predicted)
+    predicted, observed = predicted[known], observed[known]
+    error = np.abs(predicted - observed)
+    varies = len(observed) > 2 and np.ptp(observed) > 0 and np.ptp(predicted) > 0
+    return Prediction(
+        method=method,
+        n=len(observed),
+        mean_error=float(error.mean()) if len(error) else float("nan"),
+        within=float((error <= np.maximum(0.02, 0.2 * observed)).mean()) if len(error) else float("nan"),
+        rank_correlation=float(spearmanr(predicted, observed).statistic) if varies else float("nan"),
+    )
+
+
+def _quantile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+    """Quantiles of columns, NaN where more than half is missing."""
+    found = np.full(values.shape[1], np.nan)
+    for column in range(values.shape[1]):
+        known = values[np.isfinite(values[:, column]), column]
+        if len(known) > len(values) / 2:
+            found[column] = np.quantile(known, q)
+    return found
+
+
+def _with_range(value: float, resampled: list[float]) -> str:
+    return f"{value:.3g} ({np.quantile(resampled, 0.05):.3g} to {np.quantile(resampled, 0.95):.3g})"
