@@ -1,5 +1,5 @@
-"""The command line: `actscope demo`, `actscope examine`, `actscope neurons`, `actscope regions`,
-`actscope sites`, `actscope study`."""
+"""The command line: `actscope demo`, `actscope examine`, `actscope neurons`, `actscope phase`,
+`actscope regions`, `actscope sites`, `actscope study`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from actscope import study_cli
+from actscope import phase_cli, study_cli
 
 __all__ = ["main"]
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 
 app.add_typer(study_cli.app, name="study")
+app.add_typer(phase_cli.app, name="phase")
 
 Out = Annotated[Path, typer.Option(help="Folder for the report: index.html and report.json.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files; else a cache, else a download.")]
