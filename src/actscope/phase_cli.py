@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from actscope.wholefile import whole_file
 
 if TYPE_CHECKING:
     from actscope.studies.phase import Chart
@@ -96,9 +97,5 @@ def _chart(source: Path, axis: str, dataset: str | None) -> Chart:
 def _save(chart: Chart, path: Path, *, mark: tuple[float, float] | None = None) -> None:
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--out {path}: give a file that ends in .png, .svg or .pdf")
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with whole_file(path) as unfinished:
         chart.figure(mark=mark).savefig(unfinished, dpi=150)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

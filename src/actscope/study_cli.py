@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from actscope.wholefile import whole_file
 
 if TYPE_CHECKING:
     from actscope.studies import Run
@@ -145,9 +146,8 @@ def figures(
         folder.mkdir(parents=True, exist_ok=True)
         for name, draw in one.study.figures.items():
             path = folder / f"{one.study.name}-{one.grid.name}-{name}.{kind}"
-            unfinished = path.with_name(f".{path.stem}.{os.getpid()}.{kind}")
-            draw(one.results).savefig(unfinished, dpi=150)
-            unfinished.replace(path)
+            with whole_file(path) as unfinished:
+                draw(one.results).savefig(unfinished, dpi=150)
             typer.echo(f"Figure: {path}")
 
 
@@ -225,6 +225,5 @@ def _echo_comparison(one: Run) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

@@ -372,6 +372,69 @@ def test_a_run_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("**/*.unfinished"))
 
 
+def test_weights_are_kept_after_chosen_updates_also_within_an_epoch(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "run", steps=(0, 1, 4, 5))
+    recipe = BASE.replace(epochs=3, batch_size=12)  # three updates an epoch
+    stacks.fit(nets(batch_norm=True), blobs(), recipe=recipe, checkpoints=checkpoints)
+    for step in (1, 4, 5):
+        ended, kept = nets(batch_norm=True), nets(batch_norm=True)
+        stacks.fit(ended, blobs(), recipe=recipe.replace(steps=step))
+        for i, (model, of_step) in enumerate(zip(ended, kept, strict=True)):
+            checkpoints.load(of_step, i, step=step)
+            for name, value in model.state_dict().items():
+                torch.testing.assert_close(of_step.state_dict()[name], value, rtol=1e-9, atol=1e-9)
+    untrained = nets(batch_norm=True)[1]
+    checkpoints.load(untrained, 1, step=0)
+    assert distance(untrained, nets(batch_norm=True)[1]) == 0
+
+
+def test_models_with_names_are_found_again_in_a_run_of_some_of_them_in_another_order(tmp_path: Path) -> None:
+    def cut_off(index: int, at: int, model: MLP) -> None:
+        if at == 4:
+            raise CutOffError
+
+    def named(*names: str) -> Checkpoints:
+        return Checkpoints(tmp_path, epochs=(2,), save_every=0, names=names)
+
+    whole = mixed()
+    stacks.fit(whole, blobs(), recipe=MIXED)
+    with pytest.raises(CutOffError):
+        stacks.fit(mixed(), blobs(), recipe=MIXED, checkpoints=named("a", "b", "c"), on_epoch=cut_off, n_workers=1)
+    seen: list[int] = []
+    resumed = mixed()[::-1][:2]
+    stacks.fit(
+        resumed,
+        blobs(),
+        recipe=MIXED[::-1][:2],
+        checkpoints=named("c", "b"),
+        on_epoch=lambda i, epoch, _: seen.append(epoch),
+    )
+    assert min(seen) >= 2
+    assert max(distance(a, b) for a, b in zip(resumed, whole[::-1][:2], strict=True)) < 1e-9
+    assert named("a").path(0, 2).is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": (-1,)}, "steps"),
+        ({"names": ["a", "a"]}, "twice"),
+        ({"names": ["../a"]}, "plain names"),
+        ({"names": [".a"]}, "plain names"),
+        ({"names": [""]}, "plain names"),
+    ],
+)
+def test_checkpoints_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Checkpoints("run", **options)
+
+
+def test_weights_are_asked_for_by_epoch_or_by_step() -> None:
+    for at in ({}, {"epoch": 1, "step": 1}):
+        with pytest.raises(ValueError, match="either an epoch or a step"):
+            Checkpoints("run").path(0, **at)
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from actscope.codes.parquet import require_writable
+from actscope.wholefile import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,9 +23,5 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     import pyarrow.parquet as pq
 
     target = require_writable(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(target) as unfinished:
+        pq.write_table(table, unfinished, compression="zstd")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actscope.studies.cells import Cell, Plain
+from actscope.wholefile import whole_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -193,14 +194,8 @@ def series(
 def _write(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
+    with whole_file(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
-        unfinished.replace(path)
-    except OSError as error:
-        raise type(error)(error.errno, f"{path} could not be written: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _made(seconds: float | None) -> dict[str, Plain]:

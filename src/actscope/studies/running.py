@@ -20,6 +20,7 @@ from actscope.studies.engines import EngineName, n_cores, work_on
 from actscope.studies.locking import alone_in
 from actscope.studies.results import Results, write_cell
 from actscope.studies.study import Grid, Place, Study
+from actscope.wholefile import whole_file
 
 __all__ = ["Run", "StudyError", "run", "runs_in"]
 
@@ -153,9 +154,8 @@ def _note(ours: Run) -> None:
     path = ours.folder / "runs" / f"{ours.grid.name}.json"
     path.parent.mkdir(exist_ok=True)
     content = {"study": ours.study.name, "grid": vars(ours.grid)}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(json.dumps(content))
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content))
 
 
 def _measure(ours: Run, missing: Sequence[Cell], place: Place, engine: EngineName, n_workers: int | None) -> None:

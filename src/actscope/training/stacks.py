@@ -154,7 +154,7 @@ def fit(
         max_bytes=memory_limit(place) if max_bytes is None else max_bytes,
     )
     start = time.perf_counter()
-    n_epochs = sum(member.n_epochs - member.history.n_epochs for stack in stacks for member in stack)
+    n_epochs = sum(member.n_epochs - member.log.n_epochs for stack in stacks for member in stack)
     with progress_bar("train", total=n_epochs, show=progress, unit="epochs of one model") as advance:
         _run_all(stacks, tests, keeper, advance, n_workers if place.type == "cpu" else 1)
     trained = Stack(tuple(models), tuple(member.history for member in members), time.perf_counter() - start)
@@ -186,6 +186,7 @@ def _run_all(
             test=None if tests is None else tests[members[0].dtype],
             stopping=stop.is_set,
             after_epoch=after_epoch,
+            after_step=keeper.after_step if keeper.keeps_steps else None,
         )
 
     with _threads_per_worker(stacks, n_cores // n_workers) as n_threads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import warnings
@@ -13,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LoadedWeights", "load_weights", "save_weights"]
+from actscope.wholefile import whole_file
+
+__all__ = ["LoadedWeights", "load_weights", "pickled", "save_weights"]
 
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model")
@@ -52,19 +55,16 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
         FileNotFoundError: its folder does not exist.
     """
     path = Path(path)
-    write = _writers().get(path.suffix)
-    if write is None:
-        raise ValueError(f"path='{path}' must end in {', '.join(_writers())}")
+    serialize = _serializers().get(path.suffix)
+    if serialize is None:
+        raise ValueError(f"path='{path}' must end in {', '.join(_serializers())}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder of path='{path}' does not exist")
     # a copy each: safetensors refuses tensors that share memory, as tied weights do
     state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        write(state, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    content = serialize(state)
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> LoadedWeights:
@@ -106,10 +106,18 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> LoadedWeight
     return LoadedWeights(path, len(wanted), nested_under, prefix)
 
 
-def _writers() -> dict[str, Callable[[dict[str, Tensor], Path], None]]:
-    from safetensors.torch import save_file
+def _serializers() -> dict[str, Callable[[dict[str, Tensor]], bytes]]:
+    """By ending; all that is written goes through Python, whose errors say what was wrong with the disk."""
+    from safetensors.torch import save
 
-    return {".safetensors": save_file, ".pt": torch.save, ".pth": torch.save}
+    return {".safetensors": save, ".pt": pickled, ".pth": pickled}
+
+
+def pickled(content: Any) -> bytes:
+    """What `torch.save` would write."""
+    memory = io.BytesIO()
+    torch.save(content, memory)
+    return memory.getvalue()
 
 
 def _read(path: Path) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actscope.training.stacking.epochlog import EpochLog
 from actscope.training.stacking.members import Member
-from actscope.training.weights import LoadedWeights, load_weights, save_weights
+from actscope.training.weights import LoadedWeights, load_weights, pickled, save_weights
+from actscope.wholefile import whole_file
 
 __all__ = ["Checkpoints", "fingerprint", "resume", "save_progress"]
 
@@ -29,45 +30,74 @@ class Checkpoints:
         folder: of this one run; made if it does not exist.
         epochs: after which epochs every model's weights are kept, 0 before training; those it never reaches have no file.
         save_every: seconds of training after which a run saves how far it is, at the end of an epoch; 0 for every epoch.
+        steps: after how many updates every model's weights are kept, also within an epoch.
+        names: the folder of each model in `folder`, in the order of the models; by default `model-0000` and so on. With names of
+            their own, models are found again in a run of some of them, or in another order.
+
+    Raises:
+        ValueError: epochs, steps or seconds that are negative, or names that are there twice or are no plain names.
 
     Example:
         >>> Checkpoints(Path("run"), epochs=(0, 10)).path(3, 10).as_posix()
         'run/model-0003/epoch-00010.safetensors'
+        >>> Checkpoints(Path("run"), steps=(15,), names=["narrow", "wide"]).path(1, step=15).as_posix()
+        'run/wide/step-00000015.safetensors'
     """
 
     folder: str | os.PathLike[str]
     epochs: Collection[int] = ()
     save_every: float = 60.0
+    steps: Collection[int] = ()
+    names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if any(epoch < 0 for epoch in self.epochs):
             raise ValueError(f"epochs={list(self.epochs)} must not be negative; 0 is before training")
+        if any(step < 0 for step in self.steps):
+            raise ValueError(f"steps={list(self.steps)} must not be negative; 0 is before training")
         if not self.save_every >= 0:
             raise ValueError(f"save_every={self.save_every} must not be negative")
+        if self.names is not None:
+            if len(set(self.names)) < len(self.names):
+                raise ValueError("names has one name twice: each model needs a folder of its own")
+            if bad := [name for name in self.names if not name or name.startswith(".") or Path(name).name != name]:
+                raise ValueError(
+                    f"names={bad[:3]} cannot be folders: give plain names, without slashes or a leading dot"
+                )
 
-    def path(self, index: int, epoch: int) -> Path:
-        """The file with the weights of model number `index` after `epoch`."""
-        return Path(self.folder) / f"model-{index:04d}" / f"epoch-{epoch:05d}.safetensors"
+    def path(self, index: int, epoch: int | None = None, *, step: int | None = None) -> Path:
+        """The file with the weights of model number `index` after an epoch, or after a step.
 
-    def load(self, model: nn.Module, index: int, *, epoch: int) -> LoadedWeights:
-        """Sets the weights of `model` to those of model number `index` after `epoch`.
+        Raises:
+            ValueError: both or neither of the two.
+        """
+        if (epoch is None) == (step is None):
+            raise ValueError(f"give either an epoch or a step; got epoch={epoch}, step={step}")
+        name = f"epoch-{epoch:05d}" if epoch is not None else f"step-{step:08d}"
+        return self._of(index) / f"{name}.safetensors"
+
+    def load(self, model: nn.Module, index: int, *, epoch: int | None = None, step: int | None = None) -> LoadedWeights:
+        """Sets the weights of `model` to those of model number `index` after an epoch, or after a step.
 
         Raises:
             FileNotFoundError: they were not kept, or training has not come so far.
-            ValueError: the model has another shape.
+            ValueError: the model has another shape, or both or neither of epoch and step are given.
         """
-        return load_weights(model, self.path(index, epoch))
+        return load_weights(model, self.path(index, epoch, step=step))
 
     def progress_path(self, index: int) -> Path:
         """The file that tells how far model number `index` is."""
-        return Path(self.folder) / f"model-{index:04d}" / "progress.pt"
+        return self._of(index) / "progress.pt"
 
-    def save(self, index: int, epoch: int, model: nn.Module) -> None:
-        """Keeps the weights of model number `index`, if this is one of the epochs."""
-        if epoch in self.epochs:
-            path = self.path(index, epoch)
+    def save(self, index: int, model: nn.Module, *, epoch: int | None = None, step: int | None = None) -> None:
+        """Keeps the weights of model number `index`, if this is one of the epochs or steps."""
+        if (epoch in self.epochs) if epoch is not None else (step in self.steps):
+            path = self.path(index, epoch, step=step)
             path.parent.mkdir(parents=True, exist_ok=True)
             save_weights(model, path)
+
+    def _of(self, index: int) -> Path:
+        return Path(self.folder) / (f"model-{index:04d}" if self.names is None else self.names[index])
 
 
 def fingerprint(member: Member, digests: dict[int, str]) -> dict[str, str]:
@@ -87,25 +117,18 @@ def save_progress(member: Member, of: dict[str, str], checkpoints: Checkpoints) 
     """Writes all that `resume` needs, when the model holds its weights and averages."""
     path = checkpoints.progress_path(member.index)
     path.parent.mkdir(parents=True, exist_ok=True)
-    history = {
-        f.name: getattr(member.history, f.name) for f in dataclasses.fields(member.history) if f.name != "recipe"
-    }
     content = {
         "of": of,
         "step": member.step,
         "order_state": member.order_state,
-        "history": {name: list(value) if isinstance(value, tuple) else value for name, value in history.items()},
+        "history": member.log.to_dict(),
         "weights": _on_cpu(member.model.state_dict()),
         "moments": {}
         if member.finished
         else {name: [m.cpu() for m in value] for name, value in member.moments.items()},
     }
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        torch.save(content, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(pickled(content))
 
 
 def resume(member: Member, of: dict[str, str], checkpoints: Checkpoints) -> bool:
@@ -132,8 +155,7 @@ def resume(member: Member, of: dict[str, str], checkpoints: Checkpoints) -> bool
     member.step, member.order_state = content["step"], content["order_state"]
     member.moments = {name: [m.to(device) for m in moments] for name, moments in content["moments"].items()}
     known: dict[str, Any] = content["history"]
-    history: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
-    member.history = dataclasses.replace(member.history, **history)
+    member.log = EpochLog(**{name: value for name, value in known.items() if name != "seed"})
     return True
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from actscope.training.data import LabelledData
 from actscope.training.fitting import Examples, check_batches, check_logits, tensors_of
-from actscope.training.history import History
 from actscope.training.models import MLP
 from actscope.training.recipes import Recipe, named_recipe
 from actscope.training.stacking.inputs import Inputs
@@ -54,7 +53,6 @@ def members_of(
                 y=y,
                 n_steps=recipes[i].n_steps(n_all),
                 steps_per_epoch=recipes[i].steps_per_epoch(n_all),
-                history=History(recipes[i], seeds[i]),
             )
         )
     return members

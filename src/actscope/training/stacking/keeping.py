@@ -22,6 +22,11 @@ class Keeper:
         self._saved: dict[int, float] = {}
         self._calling = threading.Lock()
 
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether weights are kept within epochs."""
+        return self._checkpoints is not None and bool(self._checkpoints.steps)
+
     def begin(self, members: Sequence[Member]) -> None:
         """Sets the models to where an earlier run was cut off, or keeps them as they are before training."""
         if self._checkpoints is not None:
@@ -31,8 +36,16 @@ class Keeper:
             if self._checkpoints is not None:
                 if resume(member, self._of[member.index], self._checkpoints):
                     continue
-                self._checkpoints.save(member.index, 0, member.model)
+                self._checkpoints.save(member.index, member.model, epoch=0)
+                self._checkpoints.save(member.index, member.model, step=0)
             self._call(member)
+
+    def after_step(self, members: Sequence[Member], step: int, read: Callable[[], None]) -> None:
+        """Keeps the weights of models after an update, if this is one of the steps; `read` gives them their weights."""
+        if self._checkpoints is not None and step in self._checkpoints.steps:
+            read()
+            for member in members:
+                self._checkpoints.save(member.index, member.model, step=step)
 
     def after_epoch(self, members: Sequence[Member], read: Callable[[], None]) -> None:
         """Does what is due for models that are equally far; `read` gives them their weights."""
@@ -40,13 +53,13 @@ class Keeper:
         last = self._saved.setdefault(members[0].index, now)
         kept = self._checkpoints
         due = kept is not None and (now - last >= kept.save_every or any(member.finished for member in members))
-        at_epoch = kept is not None and any(member.history.n_epochs in kept.epochs for member in members)
+        at_epoch = kept is not None and any(member.log.n_epochs in kept.epochs for member in members)
         if due or at_epoch or self._on_epoch is not None:
             read()
         for member in members:
             if member.error is None:
                 if kept is not None:
-                    kept.save(member.index, member.history.n_epochs, member.model)
+                    kept.save(member.index, member.model, epoch=member.log.n_epochs)
                 self._call(member)
                 # a model that diverged would only do so again
                 if kept is not None and due:
@@ -57,4 +70,4 @@ class Keeper:
     def _call(self, member: Member) -> None:
         if self._on_epoch is not None:
             with self._calling:
-                self._on_epoch(member.index, member.history.n_epochs, member.model)
+                self._on_epoch(member.index, member.log.n_epochs, member.model)

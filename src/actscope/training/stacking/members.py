@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from actscope.training.history import DivergenceError, History
 from actscope.training.models import ACTIVATIONS, MLP
 from actscope.training.recipes import Recipe
+from actscope.training.stacking.epochlog import EpochLog
 from actscope.training.stacking.inputs import Inputs
 
 __all__ = ["Layer", "Member", "layers_of"]
@@ -65,7 +66,7 @@ class Member:
         step: updates done.
         moments: the optimizer's averages by the name of the parameter, each of its shape; absent before the first update.
         order_state: where the order of the examples is, as `BatchOrder.state`; None at the beginning.
-        history: of the epochs done.
+        log: of the epochs done.
         error: why it ended before its time; None if it did not.
     """
 
@@ -78,7 +79,7 @@ class Member:
     y: Tensor
     n_steps: int
     steps_per_epoch: int
-    history: History
+    log: EpochLog = field(default_factory=EpochLog)
     step: int = 0
     moments: dict[str, list[Tensor]] = field(default_factory=dict)
     order_state: Tensor | None = None
@@ -114,7 +115,12 @@ class Member:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.step >= self.n_steps or self.history.stopped_early or self.error is not None
+        return self.step >= self.n_steps or self.log.stopped_early or self.error is not None
+
+    @property
+    def history(self) -> History:
+        """Of the epochs done."""
+        return self.log.history(self.recipe, self.seed)
 
     @property
     def n_parameters(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -29,6 +28,7 @@ def run(
     test: tuple[Tensor, Tensor] | None,
     stopping: Callable[[], bool],
     after_epoch: Callable[[Sequence[Member], Callable[[], None]], None],
+    after_step: Callable[[Sequence[Member], int, Callable[[], None]], None] | None = None,
 ) -> None:
     """Trains models that see the same batches to the end of each.
 
@@ -38,11 +38,12 @@ def run(
         stopping: asked before every update; if it says so, training ends with `Stopped`.
         after_epoch: called after every epoch with the models and a function that gives them their weights and averages,
             which they else have only at their end.
+        after_step: called after every update with the models, the number of updates done, and the same function.
     """
     while members:
         stack = _Stack(members)
         while not any(member.finished for member in members):
-            stack.train_epoch(stopping)
+            stack.train_epoch(stopping, after_step)
             if test is not None:
                 stack.read()
                 _test(members, *test)
@@ -75,7 +76,11 @@ class _Stack:
         self._orders = BatchOrder(len(first.y), first.seed, state=first.order_state)
         self._n_batches = 0
 
-    def train_epoch(self, stopping: Callable[[], bool]) -> None:
+    def train_epoch(
+        self,
+        stopping: Callable[[], bool],
+        after_step: Callable[[Sequence[Member], int, Callable[[], None]], None] | None,
+    ) -> None:
         """Every model's next epoch, or what is left of it, and what there is to say about it."""
         start = time.perf_counter()
         first = self._members[0]
@@ -95,12 +100,15 @@ class _Stack:
                 self._descent.step(step, do.losses)
                 losses[:, column] = do.losses
                 n_right += do.n_right
-        self._n_batches += len(steps)
+                self._n_batches += 1
+                if after_step is not None:
+                    after_step(self._members, step + 1, self.read)
         losses, n_right = losses.cpu(), n_right.cpu()
         seconds = (time.perf_counter() - start) / len(self._members)
+        state = self._orders.state
         for member, of_member, right in zip(self._members, losses, n_right.tolist(), strict=True):
             _record(member, of_member, right / len(order), len(order), seconds)
-            member.order_state = self._orders.state
+            member.order_state = state
 
     def read(self) -> None:
         """Gives every model its weights and averages, if it does not have them."""
@@ -128,31 +136,25 @@ class _Stack:
 def _record(member: Member, losses: Tensor, accuracy: float, n_examples: int, seconds: float) -> None:
     lr = member.recipe.lr_at(member.step, steps_per_epoch=member.steps_per_epoch, n_steps=member.n_steps)
     member.step += len(losses)
-    history = member.history
-    member.error = divergence(losses, member.inputs.x, history)
-    if member.error is not None:
+    if not bool(torch.isfinite(losses).all()):
+        member.error = divergence(losses, member.inputs.x, member.history)
         return
-    member.history = dataclasses.replace(
-        history,
-        loss=(*history.loss, mean_over_examples(losses, n_examples, member.recipe.batch_size)),
-        train_accuracy=(*history.train_accuracy, accuracy),
-        lr=(*history.lr, lr),
-        seconds=(*history.seconds, seconds),
-    )
+    log = member.log
+    log.loss.append(mean_over_examples(losses, n_examples, member.recipe.batch_size))
+    log.train_accuracy.append(accuracy)
+    log.lr.append(lr)
+    log.seconds.append(seconds)
     patience = member.recipe.patience
-    if patience is not None and epochs_without_gain(member.history.loss) >= patience:
-        member.history = dataclasses.replace(member.history, stopped_early=True)
+    if patience is not None and epochs_without_gain(log.loss) >= patience:
+        log.stopped_early = True
 
 
 def _test(members: Iterable[Member], x: Tensor, y: Tensor) -> None:
     for member in members:
         if member.error is None:
             tested = evaluate_tensors(member.model, x, y, batch_size=1024)
-            member.history = dataclasses.replace(
-                member.history,
-                test_loss=(*member.history.test_loss, tested.loss),
-                test_accuracy=(*member.history.test_accuracy, tested.accuracy),
-            )
+            member.log.test_loss.append(tested.loss)
+            member.log.test_accuracy.append(tested.accuracy)
 
 
 def _weights(member: Member, name: str) -> Tensor:
