@@ -182,10 +182,22 @@ def save(
     for one in _runs(out, study):
         if one.is_complete:
             path = to / f"{one.study.name}-{one.grid.name}.parquet"
-            one.results.save(path)
+            one.results.save(path, grid=vars(one.grid))
             typer.echo(f"{one}: {path}")
         else:
             typer.echo(f"{one}: not complete, not saved")
+
+
+@app.command()
+def pages(
+    source: Annotated[Path, typer.Option("--from", help="Folder with files that `actscope study save` wrote.")],
+    to: Annotated[Path, typer.Option(help="Folder for the pages and their pictures.")],
+) -> None:
+    """Write the reproduction pages: every figure, table and claim of the papers beside what the saved results say."""
+    from actscope.studies.reproduction import Reproduction
+
+    for path in Reproduction.of(source).save(to):
+        typer.echo(f"Written: {path}")
 
 
 def _runs(folder: Path, study: str | None) -> list[Run]:

@@ -113,6 +113,14 @@ class Results:
         return [entry for entry in found if self.cells is None or entry["id"] in self.cells]
 
     @property
+    def grid(self) -> dict[str, str]:
+        """Which grid of the study a saved file holds: `dataset`, `scale` and `recipe`; empty if that was not said."""
+        import pyarrow.parquet as pq
+
+        contents = [json.loads(pq.read_schema(path).metadata[_KEY]) for path in self.files[:1]]
+        return dict(contents[0].get("grid", {})) if contents else {}
+
+    @property
     def columns(self) -> list[str]:
         """Names of all columns."""
         return [name for name, *_ in self.query("describe results")]
@@ -147,10 +155,15 @@ class Results:
         """
         return dict(self._relation(sql, parameters).fetchnumpy())
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all measurements and what is known about them into one Parquet file."""
+    def save(self, path: str | os.PathLike[str], *, grid: Mapping[str, str] | None = None) -> None:
+        """Writes all measurements and what is known about them into one Parquet file.
+
+        Args:
+            path: the file.
+            grid: which grid they are of, as `grid` will say.
+        """
         table = self._relation("select * from results order by all").to_arrow_table()
-        about = {"study": self.study, "cells": self.about}
+        about = {"study": self.study, "grid": dict(grid or {}), "cells": self.about}
         _write(table.replace_schema_metadata({_KEY: json.dumps(about).encode()}), Path(path))
 
     def _relation(self, sql: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyRelation:

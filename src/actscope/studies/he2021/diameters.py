@@ -68,7 +68,9 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
             "share unbounded": summary.share_unbounded,
             "regions": summary.n_regions,
         }
-        numbers |= {f"diameter quantile {q:g}": float(np.quantile(lengths, q, method="nearest")) for q in (0.1, 0.25, 0.75, 0.9)}
+        numbers |= {
+            f"diameter quantile {q:g}": float(np.quantile(lengths, q, method="nearest")) for q in (0.1, 0.25, 0.75, 0.9)
+        }
         if kind == "test":
             distance = distance_to_boundary(model, x, progress=False).distance
             bounded = np.isfinite(lengths)
