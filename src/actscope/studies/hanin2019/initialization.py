@@ -1,0 +1,157 @@
+"""Initialization: scales of weights and biases against the number of regions, near and far (Hanin & Rolnick 2019)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from actscope.regions import Plane, count_in_plane
+from actscope.studies.cells import Cell
+from actscope.studies.claims import Claim, Finding, NotRun, verdict
+from actscope.studies.hanin2019.networks import TRIO, drawn, half_square
+from actscope.studies.results import Results, Row, series
+from actscope.studies.study import Grid, Place, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["INITIALIZATION"]
+
+_VERSION = 1
+_WEIGHTS = (0.5, 1.0, 2.0, 4.0)
+_BIASES = (0.0, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+def _cells(grid: Grid) -> list[Cell]:
+    return [
+        Cell(
+            INITIALIZATION.name,
+            _VERSION,
+            {"dataset": grid.dataset, "network": TRIO, "weights": weights, "biases": biases, "seed": seed},
+        )
+        for weights in (_WEIGHTS if grid.scale != "smoke" else (1.0, 2.0))
+        for biases in (_BIASES if grid.scale != "smoke" else (1e-3, 0.1))
+        for seed in range({"smoke": 2, "small": 10, "paper": 30}[grid.scale])
+    ]
+
+
+def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
+    for cell in cells:
+        images, _ = place.data(cell["dataset"])
+        yield cell, _rows(cell, images.x)
+
+
+def _rows(cell: Cell, images: Tensor) -> list[Row]:
+    model = drawn(images.shape[1], cell["network"], 10, cell["seed"])
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            # biases are drawn with a deviation of 1e-3: the same draw at another scale
+            parameter.mul_(cell["biases"] / 1e-3 if name.endswith("bias") else cell["weights"])
+    generator = torch.Generator().manual_seed(cell["seed"])
+    one, other, third = images[torch.randperm(len(images), generator=generator)[:3]].double()
+    origin = Plane.through_origin(one, other)
+    near = Plane.through(one, other, third)
+    half = half_square(cell["network"])
+    return [
+        {
+            "metric": "regions in the whole plane over N²/2",
+            "value": count_in_plane(model, origin, window=None, progress=False) / half,
+        },
+        {
+            "metric": "regions in the triangle's window over N²/2",
+            "value": count_in_plane(model, near, progress=False) / half,
+        },
+        {"metric": "gradient norm", "value": _gradient_norm(model, images[:32].double())},
+    ]
+
+
+def _gradient_norm(model: nn.Module, x: Tensor) -> float:
+    """Root mean square over examples and outputs of the gradient's length with respect to the input."""
+    exact = copy.deepcopy(model).double()
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: exact(one[None])[0]))(x)
+    return float(jacobian.detach().square().sum(-1).mean().sqrt())
+
+
+def _figure(results: Results) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from actscope.figures.curves import Curve, draw_curves
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = (
+        ("regions in the whole plane over N²/2", "regions in the whole plane / (N²/2)"),
+        ("regions in the triangle's window over N²/2", "regions near three images / (N²/2)"),
+    )
+    for ax, (metric, label) in zip(figure.subplots(1, 2), panels, strict=True):
+        curves = [
+            Curve(
+                f"biases {biases:g}", *series(results, "weights", metric, where="biases = ?", parameters=[biases])[:3]
+            )
+            for (biases,) in results.query("select distinct biases from results order by 1")
+        ]
+        draw_curves(curves, xlabel="weights, in units of He's", ylabel=label, ax=ax)
+        ax.set_xscale("log", base=2)
+        ax.set_ylim(bottom=0)
+    return figure
+
+
+def _r9(results: Results) -> Finding:
+    """Scaling all biases keeps the number of regions."""
+    found = results.query(
+        "select max(a.value - b.value), min(a.value - b.value), count(*) from results a join results b using (metric, weights, seed) "
+        "where metric = 'regions in the whole plane over N²/2' and a.biases > 0 and b.biases > 0"
+    )[0]
+    worst = max(abs(found[0]), abs(found[1]))
+    return Finding(
+        verdict(worst == 0), f"largest difference between scales of biases in {found[2]:,} pairs: {worst:.4f} of N²/2"
+    )
+
+
+def _r10(results: Results) -> Finding:
+    """Local density grows with gradient norm; scaling all weights keeps the global count."""
+    from scipy.stats import spearmanr
+
+    said, holds = [], []
+    for (biases,) in results.query("select distinct biases from results where biases between 1e-2 and 0.5 order by 1"):
+        rows = results.arrays(
+            "select a.value as density, b.value as gradient from results a join results b using (cell) where a.biases = ? "
+            "and a.metric = 'regions in the triangle''s window over N²/2' and b.metric = 'gradient norm'",
+            [biases],
+        )
+        if np.ptp(rows["density"]) == 0:
+            continue
+        rank = float(spearmanr(rows["density"], rows["gradient"]).statistic)
+        holds.append(rank > 0.3)
+        said.append(f"biases {biases:g}: rank correlation of local count and gradient norm {rank:+.2f}")
+    if not holds:
+        raise NotRun("no scale of biases between 0.01 and 0.5")
+    scale, mean, sd, _ = series(results, "weights", "regions in the whole plane over N²/2", where="biases = 1e-3")
+    said.append(
+        "whole plane over N²/2 by scale of weights: "
+        + ", ".join(f"{s:g}: {m:.3f} ± {d:.3f}" for s, m, d in zip(scale, mean, sd, strict=True))
+    )
+    holds.append(bool(np.ptp(mean) < 0.15 * mean.mean()))
+    return Finding(verdict(all(holds)), "; ".join(said))
+
+
+INITIALIZATION = Study(
+    name="hanin2019.initialization",
+    title="Regions of untrained networks, near images and in whole planes, by the scale of weights and of biases",
+    source="Hanin & Rolnick 2019, on initialization",
+    datasets=("mnist",),
+    cells=_cells,
+    measure=_measure,
+    figures={"initialization": _figure},
+    claims=(Claim("R9", _r9), Claim("R10", _r10, ("mnist",))),
+    notes=(
+        "Scales are in units of He's weights; biases by their standard deviation. All scales share their draws. Planes through the origin "
+        "are whole ones."
+    ),
+)

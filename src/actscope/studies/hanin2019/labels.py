@@ -1,0 +1,134 @@
+"""Label corruption: regions of networks that learn partly random labels (Hanin & Rolnick 2019, Figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actscope.studies.cells import Cell
+from actscope.studies.claims import Claim, Finding, verdict
+from actscope.studies.hanin2019.networks import TRIO, drawn, line_rows, plane_rows
+from actscope.studies.results import Results, Row, series
+from actscope.studies.specimens import Specimen, measured
+from actscope.studies.study import Grid, Place, Study
+from actscope.training import MLP, LabelledData, evaluate
+from actscope.training.recipes import named_recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LABELS"]
+
+_VERSION = 1
+_METRIC = "regions in a plane over N²/2"
+_ON_LINES = "regions on a line over N"
+
+
+def _cells(grid: Grid) -> list[Cell]:
+    shares = (0.0, 0.5, 1.0) if grid.scale == "smoke" else (0.0, 0.25, 0.5, 0.75, 1.0)
+    epochs = {"smoke": (0, 3), "small": (0, 1, 5, 10, 20, 40), "paper": (0, 1, 5, 10, 20, 50, 100, 200)}[grid.scale]
+    recipe = named_recipe("hanin2019").replace(epochs=epochs[-1])
+    return [
+        Cell(
+            LABELS.name,
+            _VERSION,
+            {
+                "dataset": grid.dataset,
+                "network": TRIO,
+                "corrupted": share,
+                "seed": seed,
+                "planes": {"smoke": 1, "small": 3, "paper": 5}[grid.scale],
+                "measured": ",".join(map(str, epochs)),
+            },
+            recipe,
+        )
+        for share in shares
+        for seed in range({"smoke": 2, "small": 5, "paper": 10}[grid.scale])
+    ]
+
+
+def _specimen(made: dict[tuple[str, float, int], LabelledData], cell: Cell, place: Place) -> Specimen:
+    train, _ = place.data(cell["dataset"])
+    assert cell.recipe is not None
+    key = (cell["dataset"], cell["corrupted"], cell["seed"])
+    if key not in made:
+        made[key] = train.with_label_noise(cell["corrupted"], seed=cell["seed"], kind="uniform")
+    model = drawn(train.x.shape[1], cell["network"], train.n_classes, cell["seed"])
+    return Specimen(model, made[key], cell.recipe, cell["seed"], epochs=tuple(map(int, cell["measured"].split(","))))
+
+
+def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
+    return measured(cells, place, partial(_specimen, {}), partial(_rows, place=place))
+
+
+def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
+    _, test = place.data(cell["dataset"])
+    rows = plane_rows(model, one.train.x, cell["network"], n_planes=cell["planes"], seed=cell["seed"])
+    rows += line_rows(model, test.subset(100, seed=cell["seed"]).x, cell["network"])
+    for split, data in (("train", one.train), ("test", test)):
+        rows.append(
+            {
+                "metric": "accuracy",
+                "split": split,
+                "value": evaluate(model, data, device=place.device, batch_size=8192).accuracy,
+            }
+        )
+    return rows
+
+
+def _figure(results: Results) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from actscope.figures.curves import Curve, draw_curves
+
+    figure = Figure(figsize=(11, 3.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = (
+        (_METRIC, "regions in a plane / (N²/2)"),
+        (_ON_LINES, "regions on a whole line / N"),
+        ("accuracy", "accuracy on the labels learned"),
+    )
+    for ax, (metric, label) in zip(figure.subplots(1, 3), panels, strict=True):
+        curves = []
+        for (share,) in results.query("select distinct corrupted from results order by 1"):
+            where = "corrupted = ?" + (" and split = 'train'" if metric == "accuracy" else "")
+            curves.append(
+                Curve(f"corrupted {share:g}", *series(results, "epoch", metric, where=where, parameters=[share])[:3])
+            )
+        draw_curves(curves, xlabel="epoch", ylabel=label, log_x=True, ax=ax)
+        ax.set_ylim(bottom=0)
+    return figure
+
+
+def _r3(results: Results) -> Finding:
+    """Label corruption raises the number of regions slightly."""
+    last = results.query("select max(epoch) from results")[0][0]
+    said, ratios = [], []
+    for metric, label in ((_METRIC, "in a plane over N²/2"), (_ON_LINES, "on a line over N")):
+        share, mean, sd, _ = series(results, "corrupted", metric, where="epoch = ?", parameters=[last])
+        said.append(
+            f"{label}: " + ", ".join(f"{s:g}: {m:.3f} ± {d:.3f}" for s, m, d in zip(share, mean, sd, strict=True))
+        )
+        ratios.append(float(mean[1:].mean() / mean[0]))
+    ours = f"epoch {last}, by share of labels corrupted, {'; '.join(said)}; corrupted over clean × {ratios[0]:.2f} and × {ratios[1]:.2f}"
+    return Finding(verdict(all(1 < ratio < 3 for ratio in ratios) and bool(np.isfinite(ratios).all())), ours)
+
+
+LABELS = Study(
+    name="hanin2019.labels",
+    title="Activation regions of networks that learn partly random labels, in planes and on whole lines",
+    source="Hanin & Rolnick 2019, Figure 2",
+    datasets=("mnist",),
+    cells=_cells,
+    measure=_measure,
+    figures={"labels": _figure},
+    claims=(Claim("R3", _r3, ("mnist",)),),
+    notes=(
+        "Networks have three hidden layers of 32. A corrupted label is drawn from all ten classes alike. Lines go through the origin and a "
+        "test image."
+    ),
+)

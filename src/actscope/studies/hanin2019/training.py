@@ -1,0 +1,133 @@
+"""Regions in a plane through training on images (Hanin & Rolnick 2019, Figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actscope.studies.cells import Cell
+from actscope.studies.claims import Claim, Finding, verdict
+from actscope.studies.hanin2019.networks import NETWORKS, drawn, plane_rows
+from actscope.studies.results import Results, Row, series
+from actscope.studies.specimens import Specimen, measured
+from actscope.studies.study import Grid, Place, Study
+from actscope.training import MLP, evaluate
+from actscope.training.recipes import named_recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["TRAINING"]
+
+_VERSION = 1
+_METRIC = "regions in a plane over N²/2"
+_STEPS_PER_EPOCH = {"mnist": 469, "digits": 12}
+_FRACTIONS = (0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 3, 5, 10, 15, 20)
+"""Epochs after which regions are counted."""
+
+
+def _cells(grid: Grid) -> list[Cell]:
+    names, fractions = (("16x4", "20x3"), (0, 1 / 4, 1, 3)) if grid.scale == "smoke" else (NETWORKS, _FRACTIONS)
+    per_epoch = _STEPS_PER_EPOCH[grid.dataset]
+    steps = sorted({round(fraction * per_epoch) for fraction in fractions})
+    recipe = named_recipe("hanin2019").replace(steps=steps[-1])
+    return [
+        Cell(
+            TRAINING.name,
+            _VERSION,
+            {
+                "dataset": grid.dataset,
+                "network": network,
+                "seed": seed,
+                "steps_per_epoch": per_epoch,
+                "planes": {"smoke": 1, "small": 2, "paper": 5}[grid.scale],
+                "measured": ",".join(map(str, steps)),
+            },
+            recipe,
+        )
+        for network in names
+        for seed in range(2 if grid.scale == "smoke" else 10)
+    ]
+
+
+def _specimen(cell: Cell, place: Place) -> Specimen:
+    train, _ = place.data(cell["dataset"])
+    assert cell.recipe is not None
+    model = drawn(train.x.shape[1], cell["network"], train.n_classes, cell["seed"])
+    return Specimen(model, train, cell.recipe, cell["seed"], steps=tuple(map(int, cell["measured"].split(","))))
+
+
+def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
+    return measured(cells, place, _specimen, partial(_rows, place=place))
+
+
+def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
+    _, test = place.data(cell["dataset"])
+    found = evaluate(model, test, device=place.device, batch_size=8192)
+    rows = plane_rows(model, one.train.x, cell["network"], n_planes=cell["planes"], seed=cell["seed"])
+    return [*rows, {"metric": "accuracy", "split": "test", "value": found.accuracy}]
+
+
+def _figure(results: Results) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from actscope.figures.curves import Curve, draw_curves
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    per_epoch = results.query("select any_value(steps_per_epoch) from results")[0][0]
+    for ax, depth in zip(figure.subplots(1, 2, sharey=True), (4, 3), strict=True):
+        curves = []
+        for (network,) in results.query("select distinct network from results order by len(network), 1"):
+            if network.endswith(f"x{depth}"):
+                x, mean, sd, _ = series(results, "step", _METRIC, where="network = ?", parameters=[network])
+                curves.append(Curve(network.replace("x", "×"), x / per_epoch, mean, sd))
+        ax.axhline(1, color="0.6", linewidth=0.8, linestyle="--")
+        draw_curves(curves, xlabel="epoch", ylabel="regions / (N²/2)", log_x=True, ax=ax)
+        ax.set_xscale("symlog", linthresh=1 / 32)
+        ax.set_xticks([0, 1 / 32, 1 / 4, 1, 5, 20], ["0", "1/32", "1/4", "1", "5", "20"])
+        ax.minorticks_off()
+        ax.set_ylim(bottom=0)
+        ax.set_title(f"{depth} hidden layers", fontsize=9)
+        ax.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _r2(results: Results) -> Finding:
+    """Regions start near N²/2, dip and come back whatever the depth."""
+    said, holds = [], True
+    for (network,) in results.query("select distinct network from results order by len(network), 1"):
+        step, mean, sd, _ = series(results, "step", _METRIC, where="network = ?", parameters=[network])
+        low = int(np.argmin(mean))
+        said.append(
+            f"{network.replace('x', '×')} {mean[0]:.2f} ± {sd[0]:.2f}, least {mean[low]:.2f} at step {step[low]:,}, last "
+            f"{mean[-1]:.2f} ± {sd[-1]:.2f}"
+        )
+        holds &= bool(
+            0.5 < mean[0] < 2
+            and 0 < low < len(mean) - 1
+            and mean[-1] > mean[low]
+            and mean.min() > 0.25
+            and mean.max() < 4
+        )
+    return Finding(verdict(holds), "regions over N²/2: " + "; ".join(said))
+
+
+TRAINING = Study(
+    name="hanin2019.training",
+    title="Activation regions in a plane through training, beside N²/2",
+    source="Hanin & Rolnick 2019, Figure 1",
+    datasets=("mnist",),
+    cells=_cells,
+    measure=_measure,
+    figures={"training": _figure},
+    claims=(Claim("R2", _r2, ("mnist",)),),
+    notes=(
+        "Planes go through the origin and two training images; a unit is 1.25 times the longer of the two, the window [-20, 20]². Counts "
+        "are exact. Each of the ten networks of a kind has planes of its own, the same at all times."
+    ),
+)
