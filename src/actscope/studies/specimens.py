@@ -48,7 +48,8 @@ def measured(
     """Every cell with what `measure` gave for its network at each chosen epoch or step, which stands in the rows.
 
     Weights are kept in the cells' folders, so that neither training nor finished cells are lost when a run is cut off. A network
-    whose loss became NaN or infinite has one row, `diverged`.
+    whose loss became NaN or infinite has one row, `diverged`. One that its recipe stopped early is at later epochs as it was then,
+    and says in the row `stopped after` when that was.
 
     Args:
         cells: the cells.
@@ -78,7 +79,7 @@ def _measured_together(
     )
     diverged: dict[int, str] = {}
     try:
-        stacks.fit(
+        histories = stacks.fit(
             [one.model for one in specimens],
             [one.train for one in specimens],
             recipe=[one.recipe for one in specimens],
@@ -87,16 +88,24 @@ def _measured_together(
             checkpoints=checkpoints,
             n_workers=place.n_workers,
             progress=place.progress,
-        )
+        ).histories
     except StackDivergenceError as error:
+        histories = error.stack.histories
         diverged = {index: str(reason) for index, reason in error.errors.items()}
     for index, (cell, one) in enumerate(zip(cells, specimens, strict=True)):
         if index in diverged:
             yield cell, [{"metric": "diverged", "value": 1.0}]
             continue
         rows: list[Row] = []
+        history = histories[index]
+        final = {name: value.clone() for name, value in one.model.state_dict().items()}
+        if history.stopped_early:
+            rows.append({"metric": "stopped after", "value": float(history.n_epochs)})
         for epoch in one.epochs:
-            checkpoints.load(one.model, index, epoch=epoch)
+            if history.stopped_early and epoch > history.n_epochs:
+                one.model.load_state_dict(final)
+            else:
+                checkpoints.load(one.model, index, epoch=epoch)
             rows += [{"epoch": epoch, **row} for row in measure(cell, one, one.model)]
         for step in one.steps:
             checkpoints.load(one.model, index, step=step)
