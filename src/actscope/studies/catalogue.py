@@ -12,10 +12,13 @@ __all__ = ["find_study", "studies"]
 @cache
 def studies() -> dict[str, Study]:
     """Every study, by its name."""
-    from actscope.studies import hanin2019, he2021
+    from actscope.studies import hanin2019, he2021, jiang2022
     from actscope.studies.phase.grids import SAMPLE_CHART, TIME_CHART
 
-    return {study.name: study for study in (*he2021.STUDIES, TIME_CHART, SAMPLE_CHART, *hanin2019.STUDIES)}
+    return {
+        study.name: study
+        for study in (*he2021.STUDIES, TIME_CHART, SAMPLE_CHART, *hanin2019.STUDIES, *jiang2022.STUDIES)
+    }
 
 
 def find_study(name: Study | str) -> Study:
