@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from actscope.studies.printed import claim_text
 from actscope.studies.results import Results
 
-__all__ = ["Claim", "Finding", "Verdict", "trend"]
+__all__ = ["Claim", "Finding", "NotRun", "Trend", "Verdict", "trend", "verdict"]
 
 Verdict = Literal["agrees", "differs", "not run at this scale", "no printed value"]
 

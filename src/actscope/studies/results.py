@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["Results", "Row", "write_cell"]
+__all__ = ["Results", "Row", "series", "write_cell"]
 
 Row = Mapping[str, Plain]
 """One measurement of a cell: `metric` and `value`, and what else tells it from the cell's others, such as `epoch` and `split`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -111,8 +110,3 @@ def _measured_together(
             checkpoints.load(one.model, index, step=step)
             rows += [{"step": step, **row} for row in measure(cell, one, one.model)]
         yield cell, rows
-
-
-def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe, for so many epochs."""
-    return dataclasses.replace(recipe, epochs=epochs, steps=None)

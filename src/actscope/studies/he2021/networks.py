@@ -16,7 +16,7 @@ from actscope.studies.study import Grid, Place
 from actscope.training import MLP, LabelledData, Recipe
 from actscope.training.recipes import named_recipe
 
-__all__ = ["DATASETS", "MNIST_WIDTHS", "hash_cells", "mlp_cell", "recipe_for", "seeds", "specimen"]
+__all__ = ["DATASETS", "MNIST_WIDTHS", "clean", "hash_cells", "mlp_cell", "recipe_for", "seeds", "specimen"]
 
 DATASETS = ("mnist", "cifar10")
 MNIST_WIDTHS = (3, 7, 10, 15, 20, 23, 27, 30, 33, 37, 40, 43, 47, 50, 53, 57, 60, 65, 70, 75, 80, 90, 100)
