@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import nn
 
 from actscope import hashing
 from actscope.codes import Codes
 from actscope.studies.results import Row
-from actscope.training import MLP, LabelledData, evaluate
+from actscope.training import LabelledData, evaluate
 
 __all__ = ["code_rows", "network_rows"]
 
@@ -15,7 +16,7 @@ N_STARTS = 10
 """Starts of K-Means, of which the tightest counts: scikit-learn's number when the paper was written."""
 
 
-def network_rows(model: MLP, train: LabelledData, test: LabelledData, *, device: str | None = None) -> list[Row]:
+def network_rows(model: nn.Module, train: LabelledData, test: LabelledData, *, device: str | None = None) -> list[Row]:
     """The network's own loss and accuracy on both splits, against the labels that it was trained on."""
     rows: list[Row] = []
     for split, data in (("train", train), ("test", test)):

@@ -35,7 +35,7 @@ _N_EXAMPLES = 600
 
 def _cells(grid: Grid) -> list[Cell]:
     widths = (5, 20, 50) if grid.scale == "smoke" else _WIDTHS
-    epochs = {"smoke": (0, 2, 10), "small": (0, 10, 100), "paper": (0, 10, 500, 2000)}[grid.scale]
+    epochs = {"smoke": (0, 2, 10), "small": (0, 10, 60), "paper": (0, 10, 500, 2000)}[grid.scale]
     recipe = recipe_for(grid, epochs[-1])
     return [
         mlp_cell(DIAMETERS.name, _VERSION, grid, width=width, seed=seed, recipe=recipe, epochs=epochs)

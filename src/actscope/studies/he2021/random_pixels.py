@@ -32,7 +32,7 @@ _PRINTED = {0: (0.1092, 2.3056), 100: (0.1124, 2.3013), 300: (0.1124, 2.3013), 5
 
 
 def _cells(grid: Grid) -> list[Cell]:
-    epochs = {"smoke": (0, 10), "small": (0, 1, 10, 30, 100), "paper": (0, 1, 10, 30, 100, 300, 500)}[grid.scale]
+    epochs = {"smoke": (0, 10), "small": (0, 1, 10, 30, 60), "paper": (0, 1, 10, 30, 100, 300, 500)}[grid.scale]
     recipe = recipe_for(grid, epochs[-1])
     return [
         mlp_cell(

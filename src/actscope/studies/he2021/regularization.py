@@ -42,7 +42,7 @@ def _cells(grid: Grid) -> list[Cell]:
         )
         for method in _METHODS
         for width in widths
-        for seed in seeds(grid, 5)
+        for seed in seeds(grid, 3)
     ]
 
 

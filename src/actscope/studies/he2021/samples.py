@@ -35,7 +35,7 @@ def _cells(grid: Grid) -> list[Cell]:
     widths = {"mnist": (40, 50, 60), "cifar10": (10, 20, 40, 80), "digits": (10, 30)}[grid.dataset]
     epochs = {
         "smoke": 5,
-        "small": 5 if grid.dataset == "cifar10" else 10,
+        "small": 2 if grid.dataset == "cifar10" else 10,
         "paper": 200 if grid.dataset == "cifar10" else 2000,
     }
     steps = epochs[grid.scale] * _STEPS_PER_EPOCH[grid.dataset]
@@ -116,7 +116,7 @@ SAMPLES = Study(
     claims=(Claim("H13", _h13, DATASETS),),
     together=("sample_size", "seed"),
     notes=(
-        "The paper does not say how many updates; here as many as the whole set's epochs take: 10 (5 on CIFAR-10) at small scale, 2,000 "
+        "The paper does not say how many updates; here as many as the whole set's epochs take: 10 (2 on CIFAR-10) at small scale, 2,000 "
         "(200) at the paper's. "
         "K-NN and logistic regression see only the codes of the sample."
     ),
