@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from actscope.regions import bounds, count_in_plane
-from actscope.studies import Cell, find_study
+from actscope.studies import Cell, Results, find_study
 from actscope.studies.hanin2019 import STUDIES, expectation, initialization, labels, memorization, training
+from actscope.studies.hanin2019.averages import over_networks, ratios
 from actscope.studies.hanin2019.networks import NETWORKS, drawn, half_square, hidden, line_rows, plane_rows
+from actscope.studies.results import write_cell
 from actscope.studies.study import Place
 from actscope.training import load_dataset
 from actscope.training.recipes import named_recipe
@@ -160,6 +164,16 @@ def test_on_a_line_one_layer_has_a_region_more_than_breakpoints_in_the_cube(draw
     assert expectation._count(Cell("hanin2019.expectation", 1, settings), draw) == inside + 1
 
 
+@pytest.mark.parametrize("biases", [0.1, 1.0])
+def test_the_mean_on_a_line_is_that_of_breakpoints_with_a_cauchy_distribution(biases: float, tmp_path: Path) -> None:
+    cell = Cell("hanin2019.expectation", 1, {"network": "16x1", "inputs": 1, "biases": biases, "draws": 100})
+    ((_, rows),) = expectation._measure([cell], Place(tmp_path))
+    found = {str(row["metric"]): float(row["value"]) for row in rows}  # type: ignore[arg-type]  # numbers
+    # -b / w of normal b and w, of deviations `biases` and √2
+    exact = (1 + 16 * 2 / math.pi * math.atan(math.sqrt(2) / biases)) / 2
+    assert found["mean regions per volume"] == pytest.approx(exact, abs=4 * found["its standard error"])
+
+
 @pytest.mark.parametrize("inputs", [1, 2])
 def test_the_theorems_bound_with_the_estimated_constant_is_the_mean(inputs: int, tmp_path: Path) -> None:
     cell = Cell("hanin2019.expectation", 1, {"network": "16x2", "inputs": inputs, "biases": 0.5, "draws": 6})
@@ -169,6 +183,148 @@ def test_the_theorems_bound_with_the_estimated_constant_is_the_mean(inputs: int,
     bound = bounds.hanin_rolnick(32, inputs, T=found["T"], volume=2.0**inputs)
     assert bound == pytest.approx(np.mean(counts))
     assert found["its standard error"] == pytest.approx(np.std(counts, ddof=1) / math.sqrt(6) / 2**inputs)
+
+
+def made(folder: Path, name: str, rows: Callable[[Cell], Iterable[Mapping[str, Any]]], scale: str = "small") -> Results:
+    """Results of the grid's first two seeds as somebody might have measured them."""
+    study = find_study(name)
+    cells = [cell for cell in study.cells(study.grid(scale=scale)) if cell.settings.get("seed", 0) < 2]
+    for cell in cells:
+        write_cell(folder, cell, list(rows(cell)))
+    return Results.in_folder(folder, cells)
+
+
+def verdict(name: str, claim: str, results: Results) -> str:
+    (one,) = (one for one in find_study(name).claims if one.id == claim)
+    found = one.finding(results)
+    assert found.ours or found.verdict == "not run at this scale"
+    return found.verdict
+
+
+def planes(step: str, at: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Two planes of one network, one with more regions and one with fewer."""
+    metric = training._METRIC
+    return [
+        {step: when, "metric": metric, "plane": plane, "value": value + 0.1 * (-1) ** plane}
+        for when, value in at.items()
+        for plane in (0, 1)
+    ]
+
+
+def test_deviations_are_between_networks_not_between_planes(tmp_path: Path) -> None:
+    results = made(
+        tmp_path, "hanin2019.labels", lambda cell: planes("epoch", {3: 1 + cell["corrupted"] + cell["seed"]}), "smoke"
+    )
+    share, mean, sd, n = over_networks(results, "corrupted", labels._METRIC)
+    assert share.tolist() == [0, 0.5, 1]
+    assert mean == pytest.approx([1.5, 2.0, 2.5])
+    assert sd == pytest.approx([math.sqrt(0.5)] * 3)
+    assert n.tolist() == [2, 2, 2]
+    found = ratios(results, "corrupted", 0.0, labels._METRIC)
+    assert list(found) == [0.5, 1.0]
+    assert found[0.5] == pytest.approx([1.5 / 1, 2.5 / 2])
+    assert found[1.0] == pytest.approx([2 / 1, 3 / 2])
+
+
+@pytest.mark.parametrize(
+    ("growth", "expected"),
+    [("none", "agrees"), ("falls", "agrees"), ("neurons", "differs"), ("depth", "differs")],
+)
+def test_one_constant_for_all_sizes_and_depths_decides_the_theorem(growth: str, expected: str, tmp_path: Path) -> None:
+    def rows(cell: Cell) -> list[dict[str, Any]]:
+        n, depth = sum(hidden(cell["network"])), len(hidden(cell["network"]))
+        t = {"none": 1.0, "falls": 4.0**-depth, "neurons": n / 16, "depth": 2.0**depth}[growth]
+        return [{"metric": "T", "value": t}, {"metric": "neurons", "value": float(n)}]
+
+    assert verdict("hanin2019.expectation", "R1", made(tmp_path, "hanin2019.expectation", rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        ({0: 1.0, 29: 0.8, 469: 0.9, 9380: 1.1}, "agrees"),
+        ({0: 1.0, 29: 1.1, 469: 1.2, 9380: 1.3}, "differs"),
+        ({0: 1.0, 29: 0.9, 469: 0.8, 9380: 0.7}, "differs"),
+        ({0: 5.0, 29: 4.0, 469: 4.5, 9380: 6.0}, "differs"),
+    ],
+    ids=["dips and comes back", "only rises", "only falls", "far from the reference"],
+)
+def test_regions_that_dip_and_come_back_agree(at: dict[int, float], expected: str, tmp_path: Path) -> None:
+    results = made(tmp_path, "hanin2019.training", lambda cell: planes("step", at))
+    assert verdict("hanin2019.training", "R2", results) == expected
+
+
+@pytest.mark.parametrize(
+    ("slope", "expected"), [(0.4, "agrees"), (0.0, "differs"), (-0.4, "differs"), (9.0, "differs")]
+)
+def test_corruption_must_raise_regions_and_only_slightly(slope: float, expected: str, tmp_path: Path) -> None:
+    def rows(cell: Cell) -> list[dict[str, Any]]:
+        # seeds lie further apart than corruption moves them: only pairs tell
+        value = (1 + cell["seed"]) * (1 + slope * cell["corrupted"])
+        return [*planes("epoch", {40: value}), {"epoch": 40, "metric": labels._ON_LINES, "value": value}]
+
+    assert verdict("hanin2019.labels", "R3", made(tmp_path, "hanin2019.labels", rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("growth", "fails", "expected"), [(0.2, True, "agrees"), (0.2, False, "differs"), (3.0, True, "differs")]
+)
+def test_memorizing_must_raise_regions_slightly_and_fail_at_last(
+    growth: float, fails: bool, expected: str, tmp_path: Path
+) -> None:
+    def rows(cell: Cell) -> list[dict[str, Any]]:
+        value = 1 + growth * math.log10(cell["points"] / 10)
+        accuracy = 0.6 if fails and cell["points"] > 3000 else 1.0
+        counts = ("regions in the plane over N²/2", "regions in the square over N²/2", "regions on a line over N")
+        return [
+            {"step": 10_000, "metric": metric, "value": number}
+            for metric, number in [*((name, value) for name in counts), ("accuracy", accuracy)]
+        ]
+
+    assert verdict("hanin2019.memorization", "R4", made(tmp_path, "hanin2019.memorization", rows)) == expected
+
+
+@pytest.mark.parametrize(("power", "expected"), [(0.1, "agrees"), (1.0, "differs")])
+def test_settings_that_learn_must_stay_within_a_factor(power: float, expected: str, tmp_path: Path) -> None:
+    def rows(cell: Cell) -> list[dict[str, Any]]:
+        # what has not learned anything is not counted
+        learned = cell["lr"] > 1e-4
+        value = (cell["lr"] / 1e-3) ** power if learned else 1000.0
+        return [
+            *planes("epoch", {5: value}),
+            {"epoch": 5, "metric": "accuracy", "split": "test", "value": 0.9 if learned else 0.1},
+        ]
+
+    assert verdict("hanin2019.hyperparameters", "R5", made(tmp_path, "hanin2019.hyperparameters", rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("density", "whole", "expected"),
+    [
+        ("gradient", "kept", "agrees"),
+        ("gradient", "falls", "differs"),
+        ("against", "kept", "differs"),
+        ("constant", "kept", "not run at this scale"),
+    ],
+)
+def test_density_must_follow_the_gradient_and_the_whole_count_must_stay(
+    density: str, whole: str, expected: str, tmp_path: Path
+) -> None:
+    def rows(cell: Cell) -> list[dict[str, Any]]:
+        gradient = cell["weights"] ** 4 * (1 + 0.01 * cell["seed"])
+        near = (
+            {"gradient": gradient, "against": 1 / gradient, "constant": 1.0}[density] if cell["biases"] > 0.05 else 1.0
+        )
+        count = 1 + 0.1 * cell["seed"]
+        return [
+            {"metric": initialization._NEAR, "value": near},
+            {"metric": initialization._WHOLE, "value": count * cell["weights"] ** (0 if whole == "kept" else -0.05)},
+            {"metric": "gradient norm", "value": gradient},
+        ]
+
+    results = made(tmp_path, "hanin2019.initialization", rows)
+    assert verdict("hanin2019.initialization", "R10", results) == expected
+    assert verdict("hanin2019.initialization", "R9", results) == "agrees"
 
 
 def test_all_six_are_in_the_catalogue() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
+from actscope.studies.hanin2019.averages import over_networks
 from actscope.studies.hanin2019.networks import TRIO, drawn, plane_rows
-from actscope.studies.results import Results, Row, series
+from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
 from actscope.training import MLP, evaluate
@@ -84,7 +85,9 @@ def _figure(results: Results) -> Figure:
         curves = [
             Curve(
                 f"batches of {size}",
-                *series(results, "lr", metric, where="epoch = ? and batch_size = ?", parameters=[last, size])[:3],
+                *over_networks(results, "lr", metric, where="epoch = ? and batch_size = ?", parameters=[last, size])[
+                    :3
+                ],
             )
             for (size,) in results.query("select distinct batch_size from results order by 1")
         ]

@@ -10,8 +10,9 @@ import numpy as np
 
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
+from actscope.studies.hanin2019.averages import over_networks
 from actscope.studies.hanin2019.networks import NETWORKS, drawn, plane_rows
-from actscope.studies.results import Results, Row, series
+from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
 from actscope.training import MLP, evaluate
@@ -84,7 +85,7 @@ def _figure(results: Results) -> Figure:
         curves = []
         for (network,) in results.query("select distinct network from results order by len(network), 1"):
             if network.endswith(f"x{depth}"):
-                x, mean, sd, _ = series(results, "step", _METRIC, where="network = ?", parameters=[network])
+                x, mean, sd, _ = over_networks(results, "step", _METRIC, where="network = ?", parameters=[network])
                 curves.append(Curve(network.replace("x", "×"), x / per_epoch, mean, sd))
         ax.axhline(1, color="0.6", linewidth=0.8, linestyle="--")
         draw_curves(curves, xlabel="epoch", ylabel="regions / (N²/2)", log_x=True, ax=ax)
@@ -101,7 +102,7 @@ def _r2(results: Results) -> Finding:
     """Regions start near N²/2, dip and come back whatever the depth."""
     said, holds = [], True
     for (network,) in results.query("select distinct network from results order by len(network), 1"):
-        step, mean, sd, _ = series(results, "step", _METRIC, where="network = ?", parameters=[network])
+        step, mean, sd, _ = over_networks(results, "step", _METRIC, where="network = ?", parameters=[network])
         low = int(np.argmin(mean))
         said.append(
             f"{network.replace('x', '×')} {mean[0]:.2f} ± {sd[0]:.2f}, least {mean[low]:.2f} at step {step[low]:,}, last "
@@ -128,6 +129,7 @@ TRAINING = Study(
     claims=(Claim("R2", _r2, ("mnist",)),),
     notes=(
         "Planes go through the origin and two training images; a unit is 1.25 times the longer of the two, the window [-20, 20]². Counts "
-        "are exact. Each of the ten networks of a kind has planes of its own, the same at all times."
+        "are exact. Each of the ten networks of a kind has planes of its own, the same at all times. Deviations are between networks: "
+        "planes of one network are averaged first."
     ),
 )
