@@ -120,10 +120,12 @@ def status(study: OptionalName = None, out: Folder = _DEFAULT) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from actscope.studies.locking import in_use
+
     table = Table("study", "data", "scale", "recipe", "cells", "", box=None, header_style="bold", pad_edge=False)
     for one in _runs(out, study):
         n_done = len(one.cells) - len(one.missing)
-        state = "complete" if one.is_complete else ("running" if (one.folder / ".holder").exists() else "to be resumed")
+        state = "complete" if one.is_complete else ("running" if in_use(one.folder) else "to be resumed")
         cells = f"{n_done:,} of {len(one.cells):,}"
         table.add_row(one.study.name, one.grid.dataset, one.grid.scale, one.grid.recipe or "the study's", cells, state)
     Console().print(table)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["FolderInUseError", "alone_in"]
+__all__ = ["FolderInUseError", "alone_in", "in_use"]
 
 
 class FolderInUseError(RuntimeError):
@@ -48,6 +48,29 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise FolderInUseError(
             f"another run{_said(holder)} works in {folder}: wait for it, or choose another folder"
         ) from None
+
+
+def in_use(folder: Path) -> bool:
+    """Whether somebody is in `alone_in` with the folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with alone_in(folder):
+        ...     in_use(folder)
+        True
+        >>> in_use(folder)
+        False
+    """
+    from filelock import FileLock, Timeout
+
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def _said(holder: Path) -> str:
