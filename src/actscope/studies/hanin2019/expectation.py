@@ -100,8 +100,9 @@ def _figure(results: Results) -> Figure:
                     label=f"biases {biases:g}, depth {level}",
                     markersize=5,
                 )
-        ax.set_xscale("log")
-        ax.set_yscale("log")
+        ax.set_xscale("log", base=2)
+        ax.set_xticks([16, 32, 64, 128, 256], ["16", "32", "64", "128", "256"])
+        ax.set_ylim(0, None)
         ax.set_xlabel("neurons N")
         ax.set_ylabel("T that the mean count needs")
         ax.set_title("on a line, n = 1" if n_in == 1 else "in a square, n = 2", fontsize=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from actscope.studies.study import Grid, Place, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from actscope.figures.curves import Curve
 
 __all__ = ["INITIALIZATION"]
 
@@ -84,25 +87,57 @@ def _figure(results: Results) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from actscope.figures.curves import Curve, draw_curves
+    from actscope.figures.curves import draw_curves
+    from actscope.figures.palette import CLASSES
 
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = (
-        (_WHOLE, "regions in the whole plane / (N²/2)"),
-        (_NEAR, "regions near three images / (N²/2)"),
-    )
-    for ax, (metric, label) in zip(figure.subplots(1, 2), panels, strict=True):
-        curves = [
-            Curve(
-                f"biases {biases:g}", *series(results, "weights", metric, where="biases = ?", parameters=[biases])[:3]
-            )
-            for (biases,) in results.query("select distinct biases from results order by 1")
-        ]
-        draw_curves(curves, xlabel="weights, in units of He's", ylabel=label, ax=ax)
+    whole, near, gradient = figure.subplots(1, 3)
+    for ax, metric, label in (
+        (whole, _WHOLE, "regions in the whole plane / (N²/2)"),
+        (near, _NEAR, "regions near three images / (N²/2)"),
+    ):
+        draw_curves(_curves(results, metric), xlabel="weights, in units of He's", ylabel=label, ax=ax)
         ax.set_xscale("log", base=2)
         ax.set_ylim(bottom=0)
+    found = results.arrays(
+        "select a.biases as biases, a.value as density, b.value as gradient from results a join results b using (cell) "
+        "where a.metric = ? and b.metric = 'gradient norm' order by all",
+        [_NEAR],
+    )
+    for i, biases in enumerate(np.unique(found["biases"])):
+        rows = found["biases"] == biases
+        gradient.plot(
+            found["gradient"][rows],
+            found["density"][rows],
+            linestyle="none",
+            marker="o",
+            markersize=3,
+            alpha=0.6,
+            color=CLASSES[i % len(CLASSES)],
+            label=f"biases {biases:g}",
+        )
+    gradient.set_xscale("log")
+    gradient.set_ylim(bottom=0)
+    gradient.set_xlabel("gradient norm at images")
+    gradient.set_ylabel("regions near three images / (N²/2)")
+    gradient.legend(frameon=False, fontsize=7)
     return figure
+
+
+def _curves(results: Results, metric: str) -> list[Curve]:
+    """A curve for each scale of biases; one for all above zero, where they are equal."""
+    from actscope.figures.curves import Curve
+
+    curves = [
+        Curve(f"biases {biases:g}", *series(results, "weights", metric, where="biases = ?", parameters=[biases])[:3])
+        for (biases,) in results.query("select distinct biases from results order by 1")
+    ]
+    above = [curve for curve in curves if curve.label != "biases 0"]
+    if len(above) > 1 and all(np.array_equal(curve.mean, above[0].mean) for curve in above):
+        alike = dataclasses.replace(above[0], label=f"biases above 0, {len(above)} scales alike")
+        return [*(curve for curve in curves if curve.label == "biases 0"), alike]
+    return curves
 
 
 def _r9(results: Results) -> Finding:
@@ -127,16 +162,18 @@ def _r10(results: Results) -> Finding:
         "regions in the whole plane, weights scaled, over those of the same draw unscaled: "
         + ", ".join(f"{scale:g}: × {one.mean():.3f} ± {one.std(ddof=1):.3f}" for scale, one in found.items())
     )
-    # networks are paired by their draw: a change beyond three standard errors is one
+    # networks are paired by their draw: a mean change beyond three standard errors is one
     kept = all(abs(one.mean() - 1) <= 3 * one.std(ddof=1) / np.sqrt(len(one)) for one in found.values())
     why = (
         "where biases are small beside pre-activations, scaling all weights changes hardly any sign and so no local count, whatever the "
         "gradient"
     )
-    if not kept:
+    every = np.concatenate(list(found.values()))
+    if (every != 1).any():
+        how = "in the mean, not by each network" if kept else "not even in the mean"
         why += (
-            "; weights scaled by c are the biases of layer l divided by c^l, which is one factor for all, as Lemma 6 asks, in one hidden "
-            "layer only: the whole count changes a little"
+            f"; the whole count is kept {how} (× {every.min():.2f} to {every.max():.2f}): weights scaled by c are biases of layer l "
+            "divided by c^l, and Lemma 6 asks for one factor for all layers"
         )
     return Finding(verdict(all(follows) and kept), "; ".join(said), why)
 
