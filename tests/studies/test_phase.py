@@ -15,7 +15,12 @@ from actscope.codes import Codes
 from actscope.hashing import rarefaction
 from actscope.studies import run
 from actscope.studies.phase import Chart, OutsideChartError, locate
-from actscope.studies.phase.extrapolation import redundancy_by_chao, redundancy_by_pairs
+from actscope.studies.phase.extrapolation import (
+    first_collision,
+    redundancy_by_chao,
+    redundancy_by_pairs,
+    size_of_redundancy,
+)
 from actscope.studies.phase.regimes import Thresholds, find_thresholds, regimes_by_sensitivity, sensitivities
 from actscope.training import MLP, Recipe, digits, fit
 
@@ -57,6 +62,28 @@ def test_with_equally_likely_regions_both_predictions_come_true() -> None:
     assert redundancy_by_chao(seen, [larger])[0] == pytest.approx(true, abs=0.01)
     pairs = (seen * (seen - 1)).sum() / (n * (n - 1))
     assert true <= redundancy_by_pairs(pairs, larger) <= true + 0.03
+
+
+@given(sizes)
+def test_the_size_of_a_redundancy_is_the_first_that_has_it(regions: list[int]) -> None:
+    n = size_of_redundancy(regions, 0.1234)
+    total = sum(regions)
+    mean = [float(1 - expected_regions(regions, k) / k) for k in range(1, total + 1)]
+    reached = [k + 1 for k, value in enumerate(mean) if value >= 0.1234]
+    assert (n == reached[0]) if reached else math.isnan(n)
+
+
+def test_the_first_collision_is_where_the_birthday_problem_has_it() -> None:
+    n_regions = 10_000
+    regions = np.random.default_rng(3).integers(n_regions, size=4000)
+    assert first_collision(regions, n_orders=400, seed=0) == pytest.approx(math.sqrt(math.pi * n_regions / 2), rel=0.1)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=12))
+def test_the_first_collision_is_counted_as_one_would(regions: list[int]) -> None:
+    order = np.random.default_rng(0).permutation(regions).tolist()
+    slow = next((float(i + 1) for i in range(len(order)) if order[i] in order[:i]), math.nan)
+    np.testing.assert_equal(first_collision(regions, n_orders=1, seed=0), slow)
 
 
 def test_redundancy_from_pairs_never_passes_that_of_one_region() -> None:
@@ -111,6 +138,8 @@ def test_a_chart_has_its_axes_and_leaves_out_what_is_untrained(chart: Chart) -> 
     assert chart.values["redundancy"].shape == (2, 3, 5)
     assert chart.kind["dataset"] == "digits"
     assert {one.method for one in chart.predictions} >= {"pairs", "Chao's estimate"}
+    assert [one.border for one in chart.borders] == ["first collision", "one percent"]
+    assert all(0.2 < one.ratio < 5 for one in chart.borders)
 
 
 def test_the_border_is_where_redundancy_passes_a_value(chart: Chart) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actscope.studies.phase.predictions import BorderTest, Prediction, borders_of, predictions_of
 from actscope.studies.phase.regimes import REGIMES, Thresholds, find_thresholds, regimes_by_sensitivity
 from actscope.studies.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Chart", "Prediction"]
+__all__ = ["Chart"]
 
 _AXES = {"phase.time": "epoch", "phase.samples": "sample_size"}
 _METRICS = {
@@ -26,31 +27,6 @@ _METRICS = {
     "kmeans": ("kmeans", "test"),
 }
 _N_RESAMPLES = 200
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """How well collisions in a part of the data predict redundancy in examples that were not looked at.
-
-    Attributes:
-        method: what predicts.
-        n: predictions.
-        mean_error: mean absolute difference of predicted and observed redundancy.
-        within: share of the predictions within 0.02, or a fifth of what was observed.
-        rank_correlation: of predicted and observed.
-    """
-
-    method: str
-    n: int
-    mean_error: float
-    within: float
-    rank_correlation: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.method}: mean error {self.mean_error:.4f}, {self.within:.0%} of {self.n} within 0.02 or a fifth, rank correlation "
-            f"{self.rank_correlation:+.3f}"
-        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,6 +40,7 @@ class Chart:
         y: (n_y,) epochs or sample sizes; those before training are left out.
         values: by metric, (n_seeds, n_y, n_x): `redundancy` (train), `redundancy_test`, `knn`, `logistic`, `kmeans` (test codes).
         predictions: how well collisions in a sixth of the examples predict redundancy in the rest.
+        borders: how well they predict where collisions begin among the rest, and where redundancy reaches one percent.
     """
 
     kind: dict[str, Any]
@@ -72,6 +49,7 @@ class Chart:
     y: NDArray[np.int64]
     values: dict[str, NDArray[np.float64]]
     predictions: tuple[Prediction, ...] = ()
+    borders: tuple[BorderTest, ...] = ()
 
     @classmethod
     def of(cls, results: Results) -> Chart:
@@ -105,7 +83,7 @@ class Chart:
             "select any_value(dataset), any_value(depth), any_value(recipe), any_value(batch_norm) from results"
         )[0]
         kind = dict(zip(("dataset", "depth", "recipe", "batch_norm"), common, strict=True))
-        return cls(kind, y_name, axes[2], axes[1], values, predictions_of(results))
+        return cls(kind, y_name, axes[2], axes[1], values, predictions_of(results, y_name), borders_of(results, y_name))
 
     @property
     def n_seeds(self) -> int:
@@ -208,61 +186,7 @@ class Chart:
             f"sufficiently: redundancy up to {said['sufficient_redundancy']}, 9-NN at least {said['sufficient_accuracy']}",
             f"these give {self.thresholds.agreement:.0%} of the points the regime that changes around them say",
         ]
-        return "\n".join([*lines, *map(str, self.predictions)])
-
-
-def predictions_of(results: Results) -> tuple[Prediction, ...]:
-    """How well each method predicted redundancy in the examples that it had not seen, at all sizes and cells; see `neighbours` too."""
-    columns = results.columns
-    if "rest_size" not in columns:
-        return ()
-    y_name = _AXES[results.study]
-    key = ["seed", "width", y_name, "rest_size"]
-    found = {}
-    for name in ("redundancy", "predicted from pairs", "predicted by Chao"):
-        found[name] = results.arrays(
-            f"select {', '.join(key)}, value from results where metric = ? and {y_name} > 0 order by {', '.join(key)}",
-            [f"rest: {name}"],
-        )
-    observed = found["redundancy"]["value"]
-    if not len(observed):
-        return ()
-    methods = {
-        "pairs": found["predicted from pairs"]["value"],
-        "Chao's estimate": found["predicted by Chao"]["value"],
-        "pairs in networks of the neighbouring widths": _from_neighbours(found["predicted from pairs"], y_name, key),
-    }
-    return tuple(_judged(method, values, observed) for method, values in methods.items())
-
-
-def _from_neighbours(found: dict[str, np.ndarray], y_name: str, key: list[str]) -> NDArray[np.float64]:
-    """What cells of the next narrower and wider networks predict for each cell, between them on a logarithmic scale; NaN at the ends."""
-    widths = np.unique(found["width"])
-    table = {tuple(found[name][i] for name in key): value for i, value in enumerate(found["value"])}
-    predicted = np.full(len(found["value"]), np.nan)
-    for i, (seed, width, y, size) in enumerate(zip(*(found[name] for name in key), strict=True)):
-        at = int(np.searchsorted(widths, width))
-        if 0 < at < len(widths) - 1:
-            low, high = (table[seed, widths[k], y, size] for k in (at - 1, at + 1))
-            share = np.log2(width / widths[at - 1]) / np.log2(widths[at + 1] / widths[at - 1])
-            predicted[i] = np.exp((1 - share) * np.log(max(low, 1e-7)) + share * np.log(max(high, 1e-7)))
-    return predicted
-
-
-def _judged(method: str, predicted: NDArray[np.float64], observed: NDArray[np.float64]) -> Prediction:
-    from scipy.stats import spearmanr
-
-    known = np.isfinite(predicted)
-    predicted, observed = predicted[known], observed[known]
-    error = np.abs(predicted - observed)
-    varies = len(observed) > 2 and np.ptp(observed) > 0 and np.ptp(predicted) > 0
-    return Prediction(
-        method=method,
-        n=len(observed),
-        mean_error=float(error.mean()) if len(error) else float("nan"),
-        within=float((error <= np.maximum(0.02, 0.2 * observed)).mean()) if len(error) else float("nan"),
-        rank_correlation=float(spearmanr(predicted, observed).statistic) if varies else float("nan"),
-    )
+        return "\n".join([*lines, *map(str, self.predictions), *map(str, self.borders)])
 
 
 def _quantile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:

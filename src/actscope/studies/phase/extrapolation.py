@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["redundancy_by_chao", "redundancy_by_pairs"]
+__all__ = ["first_collision", "redundancy_by_chao", "redundancy_by_pairs", "size_of_redundancy"]
 
 
 def redundancy_by_pairs(collision_probability: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
@@ -62,6 +62,56 @@ def redundancy_by_chao(region_sizes: ArrayLike, n: ArrayLike) -> NDArray[np.floa
             regions = seen + unseen * -np.expm1((size - total) * np.log1p(-f1 / (total * unseen + f1)))
         found.append(1 - regions / size)
     return np.array(found)
+
+
+def size_of_redundancy(region_sizes: ArrayLike, redundancy: float) -> float:
+    """How many examples of a sample have that redundancy on average over subsets; NaN if all of them have less.
+
+    Args:
+        region_sizes: (n_regions,) examples in each region of the sample.
+        redundancy: to be reached.
+
+    Example:
+        >>> size_of_redundancy([2, 2, 2, 2], 0.5), size_of_redundancy([1, 1, 1], 0.5)
+        (8.0, nan)
+    """
+    sizes = np.asarray(region_sizes, int)
+    low, high = 1, int(sizes.sum())
+    if redundancy_by_chao(sizes, [high])[0] < redundancy:
+        return float("nan")
+    while high - low > 1:
+        middle = (low + high) // 2
+        if redundancy_by_chao(sizes, [middle])[0] < redundancy:
+            low = middle
+        else:
+            high = middle
+    return float(high)
+
+
+def first_collision(regions_of: ArrayLike, *, n_orders: int, seed: int) -> float:
+    """At which example, in random order, a region is met for the second time: the mean over orders; NaN if that never happens.
+
+    Args:
+        regions_of: (n_examples,) the number of each example's region.
+        n_orders: random orders.
+        seed: decides them.
+
+    Example:
+        >>> first_collision([7, 7], n_orders=3, seed=0), first_collision([1, 2], n_orders=3, seed=0)
+        (2.0, nan)
+    """
+    numbers = np.asarray(regions_of)
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n_orders):
+        order = rng.permutation(numbers)
+        by_region = np.argsort(order, kind="stable")
+        again = order[by_region][1:] == order[by_region][:-1]
+        if not again.any():
+            return float("nan")
+        # the second of any two neighbours of one region is met no earlier than the first again
+        found.append(int(by_region[1:][again].min()) + 1)
+    return float(np.mean(found))
 
 
 def _expected_regions(sizes: NDArray[np.int64], total: int, n: int) -> float:

@@ -12,7 +12,12 @@ from actscope.hashing.redundancy import regions
 from actscope.studies.cells import Cell
 from actscope.studies.he2021.networks import hash_cells, mlp_cell, recipe_for
 from actscope.studies.he2021.samples import part_measurer
-from actscope.studies.phase.extrapolation import redundancy_by_chao, redundancy_by_pairs
+from actscope.studies.phase.extrapolation import (
+    first_collision,
+    redundancy_by_chao,
+    redundancy_by_pairs,
+    size_of_redundancy,
+)
 from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen
 from actscope.studies.study import Grid, Place, Study
@@ -110,6 +115,18 @@ def _predictions(cell: Cell, one: Specimen, model: MLP, place: Place) -> list[Ro
             "rest: predicted by Chao": float(redundancy_by_chao(seen, [size])[0]),
         }.items():
             rows.append({"metric": metric, "rest_size": size, "value": value})
+    if pairs > 0:
+        # both borders of a collision entropy of -log2 p2, and where the others have them
+        groups = regions(codes[rest])
+        rows += [
+            {"metric": "first collision: predicted", "value": float((2 / pairs) ** 0.5)},
+            {
+                "metric": "first collision: among the rest",
+                "value": first_collision(groups.inverse, n_orders=10, seed=cell["seed"]),
+            },
+            {"metric": "one percent: predicted", "value": 1 + 0.02 / pairs},
+            {"metric": "one percent: among the rest", "value": size_of_redundancy(groups.counts, 0.01)},
+        ]
     return rows
 
 
