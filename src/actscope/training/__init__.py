@@ -1,11 +1,13 @@
 """Data to train on, networks, and the loop that trains them."""
 
 from actscope.training.architectures import ARCHITECTURES, architecture
+from actscope.training.checkpoints import Checkpoints
 from actscope.training.data import LabelledData, random_labels, uniform_pixels, unit_ball
 from actscope.training.datafile import DataFileError
 from actscope.training.datasets import DATASETS, digits, load_dataset
 from actscope.training.downloads import DownloadError
-from actscope.training.fitting import evaluate, fit
+from actscope.training.evaluating import evaluate
+from actscope.training.fitting import fit
 from actscope.training.history import DivergenceError, Evaluation, History
 from actscope.training.models import ACTIVATIONS, MLP, small_resnet
 from actscope.training.recipes import RECIPES, Recipe
@@ -27,6 +29,7 @@ __all__ = [
     "ARCHITECTURES",
     "ACTIVATIONS",
     "fit",
+    "Checkpoints",
     "evaluate",
     "Recipe",
     "RECIPES",

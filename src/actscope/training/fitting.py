@@ -1,8 +1,8 @@
-"""Training one model, and testing it."""
+"""Training one model."""
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from actscope.progress import progress_bar
-from actscope.training.data import LabelledData
-from actscope.training.history import DivergenceError, Evaluation, History
+from actscope.training.checkpoints import Checkpoints
+from actscope.training.epochlog import EpochLog
+from actscope.training.evaluating import Examples, check_logits, evaluate_tensors, modes_restored, tensors_of
+from actscope.training.history import DivergenceError, History
 from actscope.training.ordering import BatchOrder
 from actscope.training.recipes import Recipe, named_recipe
+from actscope.training.resuming import Keeper
 
-__all__ = ["evaluate", "fit"]
-
-Examples = LabelledData | tuple[Tensor, Tensor]
+__all__ = ["fit"]
 
 
 def fit(
@@ -30,6 +31,7 @@ def fit(
     seed: int = 0,
     test: Examples | None = None,
     device: torch.device | str | None = None,
+    checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
     on_epoch: Callable[[int, nn.Module], None] | None = None,
     progress: bool = False,
 ) -> History:
@@ -46,11 +48,14 @@ def fit(
         seed: decides the order of the examples and the model's own draws, not its first weights.
         test: examples to test the model on after every epoch.
         device: where to train; the model stays there. None for where its parameters are.
-        on_epoch: called as `on_epoch(epoch, model)` with 0 before training and after every epoch; it may change modes.
+        checkpoints: where to keep weights at chosen epochs and the state of the run, or only a folder for the state. A run with
+            the same arguments in the same folder goes on where it was cut off, to the same end.
+        on_epoch: called as `on_epoch(epoch, model)` with 0 before training and after every epoch; it may change modes. Not called
+            again for epochs that a run before has done.
         progress: whether to show a bar on stderr.
 
     Raises:
-        ValueError: data, recipe and model that do not go together, or nothing to train.
+        ValueError: data, recipe and model that do not go together, nothing to train, or a folder with another run.
         TypeError: labels that are not whole numbers, or examples that are not floating.
         DivergenceError: the loss became NaN or infinite; it carries the history until then.
 
@@ -74,77 +79,52 @@ def fit(
     check_batches(model, len(x), recipe)
     check_logits(model, x, y if tests is None else torch.cat([y, tests[1]]))
 
-    history = History(recipe, seed)
-    orders = BatchOrder(len(x), seed)
+    log = EpochLog()
     optimizer = optimizer_for(parameters, recipe)
+    folder = checkpoints if checkpoints is None or isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
+    keeper = None if folder is None else Keeper(folder, model, optimizer, (x, y), recipe, seed)
+    done = 0
+    order_state = None
+    if keeper is not None and (found := keeper.resume()) is not None:
+        done, order_state, log = found
+    orders = BatchOrder(len(x), seed, state=order_state)
     n_epochs = -(-n_steps // steps_per_epoch)
     with (
-        _modes_restored(model),
+        modes_restored(model),
         _threads_for(model, recipe, place),
-        progress_bar("train", total=n_epochs, show=progress, unit="epochs") as advance,
+        progress_bar("train", total=n_epochs - log.n_epochs, show=progress, unit="epochs") as advance,
     ):
-        if on_epoch is not None:
+        if on_epoch is not None and done == 0:
             on_epoch(0, model)
-        for first_step in range(0, n_steps, steps_per_epoch):
+        for first_step in range(done, 0 if log.stopped_early else n_steps, steps_per_epoch):
             steps = range(first_step, min(first_step + steps_per_epoch, n_steps))
             rates = [recipe.lr_at(step, steps_per_epoch=steps_per_epoch, n_steps=n_steps) for step in steps]
             order, model_seed = orders.next_epoch()
             order = order[: len(steps) * recipe.batch_size].to(place)
+            after_step = None if keeper is None else keeper.after_step
             start = time.perf_counter()
             with _drawing_from(model_seed, place):
-                losses, n_right = _train_epoch(model, x, y, order, rates, optimizer, recipe)
+                losses, n_right = _train_epoch(model, x, y, order, rates, optimizer, recipe, steps.start, after_step)
             seconds = time.perf_counter() - start
-            if (error := divergence(losses, x, history)) is not None:
+            if (error := divergence(losses, x, log.history(recipe, seed))) is not None:
                 raise error
-            history = dataclasses.replace(
-                history,
-                loss=(*history.loss, mean_over_examples(losses, len(order), recipe.batch_size)),
-                train_accuracy=(*history.train_accuracy, n_right / len(order)),
-                lr=(*history.lr, rates[0]),
-                seconds=(*history.seconds, seconds),
-            )
+            log.loss.append(mean_over_examples(losses, len(order), recipe.batch_size))
+            log.train_accuracy.append(n_right / len(order))
+            log.lr.append(rates[0])
+            log.seconds.append(seconds)
             if tests is not None:
                 tested = evaluate_tensors(model, *tests, batch_size=1024)
-                history = dataclasses.replace(
-                    history,
-                    test_loss=(*history.test_loss, tested.loss),
-                    test_accuracy=(*history.test_accuracy, tested.accuracy),
-                )
+                log.test_loss.append(tested.loss)
+                log.test_accuracy.append(tested.accuracy)
+            log.stopped_early = recipe.patience is not None and epochs_without_gain(log.loss) >= recipe.patience
             advance(1)
             if on_epoch is not None:
-                on_epoch(history.n_epochs, model)
-            if recipe.patience is not None and epochs_without_gain(history.loss) >= recipe.patience:
-                return dataclasses.replace(history, stopped_early=True)
-    return history
-
-
-def evaluate(
-    model: nn.Module, data: Examples, *, batch_size: int = 1024, device: torch.device | str | None = None
-) -> Evaluation:
-    """The model's loss and accuracy on labelled examples, in eval mode; modes are restored.
-
-    Args:
-        model: from examples (n, …) to logits (n, n_classes).
-        data: labelled examples, or a pair (x, y) of tensors.
-        batch_size: examples per forward pass.
-        device: where to run it; the model stays there. None for where its parameters are.
-
-    Raises:
-        ValueError: data and model that do not go together.
-        TypeError: labels that are not whole numbers, or examples that are not floating.
-
-    Example:
-        >>> evaluate(nn.Flatten(), (torch.eye(3), torch.tensor([0, 1, 1]))).accuracy
-        0.6666666666666666
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be positive")
-    if device is not None:
-        model.to(device)
-    first = next(model.parameters(), None)
-    x, y = tensors_of("data", data, model, torch.device("cpu") if first is None else first.device)
-    check_logits(model, x, y)
-    return evaluate_tensors(model, x, y, batch_size=batch_size)
+                on_epoch(log.n_epochs, model)
+            if keeper is not None:
+                keeper.after_epoch(steps.stop, orders, log, ends=log.stopped_early or steps.stop == n_steps)
+            if log.stopped_early:
+                break
+    return log.history(recipe, seed)
 
 
 def _train_epoch(
@@ -155,6 +135,8 @@ def _train_epoch(
     rates: Sequence[float],
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
+    n_before: int,
+    after_step: Callable[[int], None] | None,
 ) -> tuple[Tensor, int]:
     """The loss of every update, and how many examples were classified correctly before the update on them."""
     model.train()
@@ -176,20 +158,9 @@ def _train_epoch(
         optimizer.step()
         losses[step] = loss.detach()
         n_right += (logits.detach().argmax(1) == labels).sum()
+        if after_step is not None:
+            after_step(n_before + step + 1)
     return losses.cpu(), int(n_right)
-
-
-def evaluate_tensors(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int) -> Evaluation:
-    """`evaluate` of tensors that fit the model and lie where it does."""
-    loss = torch.zeros((), dtype=torch.float64, device=x.device)
-    n_right = torch.zeros((), dtype=torch.int64, device=x.device)
-    with _modes_restored(model), torch.inference_mode():
-        model.eval()
-        for inputs, labels in zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True):
-            logits = model(inputs)
-            loss += F.cross_entropy(logits, labels, reduction="sum")
-            n_right += (logits.argmax(1) == labels).sum()
-    return Evaluation(loss=float(loss) / len(x), accuracy=int(n_right) / len(x), n_examples=len(x))
 
 
 def optimizer_for(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
@@ -250,13 +221,6 @@ def divergence(losses: Tensor, x: Tensor, history: History) -> DivergenceError |
     )
 
 
-def tensors_of(what: str, data: Examples, model: nn.Module, place: torch.device) -> tuple[Tensor, Tensor]:
-    """Examples in the model's floating type, and labels, on the device; an error calls them `what`."""
-    x, y = (data if isinstance(data, LabelledData) else LabelledData(*data, name=what)).tensors
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), x.dtype)
-    return x.to(place, dtype), y.to(place)
-
-
 def check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:
     """Refuses batches that the model cannot be trained on, or none."""
     if recipe.drop_last and n_examples < recipe.batch_size:
@@ -268,27 +232,6 @@ def check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:
             f"batch normalization cannot train on a batch of one: {n_examples} examples in batches of {recipe.batch_size}"
             " leave one alone; choose another batch_size or drop_last=True"
         )
-
-
-def check_logits(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """Refuses a model that does not give logits, or too few for the labels."""
-    with _modes_restored(model), torch.no_grad():
-        model.eval()
-        logits = model(x[:1])
-    if logits.ndim != 2 or len(logits) != 1:
-        raise ValueError(f"the model gives {tuple(logits.shape)} for one example; expected logits (1, n_classes)")
-    if int(y.max()) >= logits.shape[1]:
-        raise ValueError(f"labels run up to {int(y.max())}, but the model has {logits.shape[1]} classes")
-
-
-@contextmanager
-def _modes_restored(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 _LARGE_STEP = 2 * 10**7

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from actscope.progress import progress_bar
-from actscope.training.fitting import Examples
+from actscope.training.checkpoints import Checkpoints
+from actscope.training.evaluating import Examples
 from actscope.training.history import DivergenceError, History
 from actscope.training.models import MLP
 from actscope.training.recipes import Recipe
-from actscope.training.stacking.checkpoints import Checkpoints
 from actscope.training.stacking.gathering import members_of, tests_of
 from actscope.training.stacking.keeping import Keeper
 from actscope.training.stacking.members import Member

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from actscope.training.data import LabelledData
-from actscope.training.fitting import Examples, check_batches, check_logits, tensors_of
+from actscope.training.evaluating import Examples, check_logits, tensors_of
+from actscope.training.fitting import check_batches
 from actscope.training.models import MLP
 from actscope.training.recipes import Recipe, named_recipe
 from actscope.training.stacking.inputs import Inputs

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from actscope.training.checkpoints import Checkpoints
 from actscope.training.models import MLP
-from actscope.training.stacking.checkpoints import Checkpoints, fingerprint, resume, save_progress
 from actscope.training.stacking.members import Member
+from actscope.training.stacking.resuming import fingerprint, resume, save_progress
 
 __all__ = ["Keeper"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from actscope.training.epochlog import EpochLog
 from actscope.training.history import DivergenceError, History
 from actscope.training.models import ACTIVATIONS, MLP
 from actscope.training.recipes import Recipe
-from actscope.training.stacking.epochlog import EpochLog
 from actscope.training.stacking.inputs import Inputs
 
 __all__ = ["Layer", "Member", "layers_of"]

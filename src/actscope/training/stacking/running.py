@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from actscope.training.fitting import divergence, epochs_without_gain, evaluate_tensors, mean_over_examples
+from actscope.training.evaluating import evaluate_tensors
+from actscope.training.fitting import divergence, epochs_without_gain, mean_over_examples
 from actscope.training.ordering import BatchOrder
 from actscope.training.stacking.descent import Descent
 from actscope.training.stacking.layout import Layout

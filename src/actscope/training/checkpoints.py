@@ -1,10 +1,10 @@
-"""Weights of every model at chosen epochs, and all that is needed to go on after a run was cut off."""
+"""Where a run keeps weights at chosen epochs and updates, and how far it is."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actscope.training.stacking.epochlog import EpochLog
-from actscope.training.stacking.members import Member
 from actscope.training.weights import LoadedWeights, load_weights, pickled, save_weights
 from actscope.wholefile import whole_file
 
-__all__ = ["Checkpoints", "fingerprint", "resume", "save_progress"]
+__all__ = ["Checkpoints", "digest", "progress_of", "save_progress_file"]
 
 
 @dataclass(frozen=True)
@@ -100,46 +98,36 @@ class Checkpoints:
         return Path(self.folder) / (f"model-{index:04d}" if self.names is None else self.names[index])
 
 
-def fingerprint(member: Member, digests: dict[int, str]) -> dict[str, str]:
-    """What must be the same for a run to go on, in words, taken before training; `digests` remembers those of the data."""
-    return {
-        "layers": str(member.model),
-        "first weights": _digest(member.model.state_dict().values()),
-        "recipe": repr(member.recipe),
-        "seed": str(member.seed),
-        "data": " ".join(
-            digests.get(id(of)) or digests.setdefault(id(of), _digest([of])) for of in (member.inputs.x, member.y)
-        ),
-    }
+def digest(tensors: Iterable[Tensor]) -> str:
+    """A hash of the types, shapes and values of tensors."""
+    found = hashlib.sha256()
+    for values in tensors:
+        on_cpu = values.detach().cpu().contiguous()
+        found.update(f"{on_cpu.dtype} {tuple(on_cpu.shape)}".encode())
+        found.update(on_cpu.view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
-def save_progress(member: Member, of: dict[str, str], checkpoints: Checkpoints) -> None:
-    """Writes all that `resume` needs, when the model holds its weights and averages."""
-    path = checkpoints.progress_path(member.index)
+def save_progress_file(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes how far a run is; `content` holds tensors and plain values, and under `of` what the run is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "of": of,
-        "step": member.step,
-        "order_state": member.order_state,
-        "history": member.log.to_dict(),
-        "weights": _on_cpu(member.model.state_dict()),
-        "moments": {}
-        if member.finished
-        else {name: [m.cpu() for m in value] for name, value in member.moments.items()},
-    }
     with whole_file(path) as unfinished:
         unfinished.write_bytes(pickled(content))
 
 
-def resume(member: Member, of: dict[str, str], checkpoints: Checkpoints) -> bool:
-    """Whether the model was found in the folder; it is then as far as it was when that was written.
+def progress_of(path: Path, of: Mapping[str, str], what: str) -> dict[str, Any] | None:
+    """What such a file holds; None if there is none.
+
+    Args:
+        path: the file.
+        of: what the run must be.
+        what: the run's model, for the message of an error.
 
     Raises:
-        ValueError: the folder holds another run, or a file that cannot be read.
+        ValueError: the file cannot be read, or belongs to another run.
     """
-    path = checkpoints.progress_path(member.index)
     if not path.exists():
-        return False
+        return None
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch raises many kinds
@@ -147,26 +135,6 @@ def resume(member: Member, of: dict[str, str], checkpoints: Checkpoints) -> bool
     if differing := [name for name in of if content["of"].get(name) != of[name]]:
         raise ValueError(
             f"{path} belongs to another run: its {' and '.join(differing)} {'are' if len(differing) > 1 else 'is'} not that of"
-            f" model {member.index}; choose another folder, or delete this one to train again"
+            f" {what}; choose another folder, or delete this one to train again"
         )
-    with torch.no_grad():
-        member.model.load_state_dict(content["weights"])
-    device = member.y.device
-    member.step, member.order_state = content["step"], content["order_state"]
-    member.moments = {name: [m.to(device) for m in moments] for name, moments in content["moments"].items()}
-    known: dict[str, Any] = content["history"]
-    member.log = EpochLog(**{name: value for name, value in known.items() if name != "seed"})
-    return True
-
-
-def _digest(tensors: Iterable[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for values in tensors:
-        on_cpu = values.detach().cpu().contiguous()
-        digest.update(f"{on_cpu.dtype} {tuple(on_cpu.shape)}".encode())
-        digest.update(on_cpu.view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in state.items()}
+    return content
