@@ -1,5 +1,6 @@
 """The experiments of He, Lei, Ji and Tao, *Neural networks behave as hash encoders* (2021)."""
 
+from actscope.studies.he2021.convnets import CONVNETS
 from actscope.studies.he2021.diameters import DIAMETERS
 from actscope.studies.he2021.layers import LAYERS
 from actscope.studies.he2021.maps import MAPS
@@ -12,4 +13,4 @@ from actscope.studies.he2021.width import WIDTH
 
 __all__ = ["STUDIES"]
 
-STUDIES = (MAPS, WIDTH, DIAMETERS, TIME, SAMPLES, LAYERS, REGULARIZATION, NOISE, RANDOM_PIXELS)
+STUDIES = (MAPS, CONVNETS, WIDTH, DIAMETERS, TIME, SAMPLES, LAYERS, REGULARIZATION, NOISE, RANDOM_PIXELS)
