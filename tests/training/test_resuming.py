@@ -99,6 +99,48 @@ def test_a_process_that_was_killed_loses_no_epoch_it_had_saved(tmp_path: Path) -
     assert equal(resumed, whole)
 
 
+def test_training_in_pieces_ends_where_training_at_once_does(tmp_path: Path) -> None:
+    whole = net()
+    expected = fit(whole, data(), recipe=RECIPE, test=data())
+    seen: list[int] = []
+    for epoch in range(1, 7):
+        piece = net()
+        history = fit(
+            piece,
+            data(),
+            recipe=RECIPE,
+            test=data(),
+            checkpoints=Checkpoints(tmp_path, save_every=1e6),
+            stop_after=1e-9,
+            on_epoch=lambda at, model: seen.append(at),
+        )
+        assert (history.n_epochs, history.unfinished) == (epoch, epoch < 6)
+        assert ("unfinished" in repr(history)) == history.unfinished
+    assert seen == list(range(7))
+    assert equal(piece, whole)
+    assert values(history) == values(expected)
+
+
+def test_a_run_with_more_time_than_it_needs_is_finished(tmp_path: Path) -> None:
+    history = fit(net(), data(), recipe=RECIPE, checkpoints=tmp_path, stop_after=1e6)
+    assert (history.n_epochs, history.unfinished) == (6, False)
+
+
+def test_a_piece_that_ends_for_want_of_a_lower_loss_is_finished(tmp_path: Path) -> None:
+    recipe = RECIPE.replace(optimizer="sgd", lr=1e-30, patience=1, epochs=30)
+    frozen = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    same = (torch.ones(16, 1, 6, 6), torch.tensor([0, 1] * 8))
+    history = [fit(frozen, same, recipe=recipe, checkpoints=tmp_path, stop_after=1e-9) for _ in range(2)][-1]
+    assert (history.n_epochs, history.stopped_early, history.unfinished) == (2, True, False)
+
+
+def test_a_piece_needs_a_folder_and_some_time(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"stop_after=60\.0 needs checkpoints"):
+        fit(net(), data(), recipe=RECIPE, stop_after=60.0)
+    with pytest.raises(ValueError, match="stop_after=0 must be positive"):
+        fit(net(), data(), recipe=RECIPE, checkpoints=tmp_path, stop_after=0)
+
+
 def test_a_run_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     recipe = RECIPE.replace(patience=1, lr=0.5, epochs=30)
     first, again = net(), net()

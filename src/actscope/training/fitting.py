@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ def fit(
     test: Examples | None = None,
     device: torch.device | str | None = None,
     checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
+    stop_after: float | None = None,
     on_epoch: Callable[[int, nn.Module], None] | None = None,
     progress: bool = False,
 ) -> History:
@@ -50,12 +52,15 @@ def fit(
         device: where to train; the model stays there. None for where its parameters are.
         checkpoints: where to keep weights at chosen epochs and the state of the run, or only a folder for the state. A run with
             the same arguments in the same folder goes on where it was cut off, to the same end.
+        stop_after: seconds after which training saves how far it is, with the epoch under way done, and returns a history that is
+            `unfinished`; the same call again goes on. Every call does at least one epoch.
         on_epoch: called as `on_epoch(epoch, model)` with 0 before training and after every epoch; it may change modes. Not called
             again for epochs that a run before has done.
         progress: whether to show a bar on stderr.
 
     Raises:
-        ValueError: data, recipe and model that do not go together, nothing to train, or a folder with another run.
+        ValueError: data, recipe and model that do not go together, nothing to train, a folder with another run, or `stop_after`
+            without `checkpoints`.
         TypeError: labels that are not whole numbers, or examples that are not floating.
         DivergenceError: the loss became NaN or infinite; it carries the history until then.
 
@@ -66,7 +71,9 @@ def fit(
         >>> history.test_accuracy[-1] > 0.9
         True
     """
+    begun = time.monotonic()
     recipe = named_recipe(recipe)
+    _check_stop(stop_after, checkpoints)
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the model has no parameters that require gradients: there is nothing to train")
@@ -120,9 +127,13 @@ def fit(
             advance(1)
             if on_epoch is not None:
                 on_epoch(log.n_epochs, model)
+            ends = log.stopped_early or steps.stop == n_steps
+            stops = stop_after is not None and time.monotonic() - begun >= stop_after
             if keeper is not None:
-                keeper.after_epoch(steps.stop, orders, log, ends=log.stopped_early or steps.stop == n_steps)
-            if log.stopped_early:
+                keeper.after_epoch(steps.stop, orders, log, ends=ends or stops)
+            if stops and not ends:
+                return dataclasses.replace(log.history(recipe, seed), unfinished=True)
+            if ends:
                 break
     return log.history(recipe, seed)
 
@@ -219,6 +230,15 @@ def divergence(losses: Tensor, x: Tensor, history: History) -> DivergenceError |
         step,
         history,
     )
+
+
+def _check_stop(stop_after: float | None, checkpoints: object) -> None:
+    if stop_after is None:
+        return
+    if not stop_after > 0:
+        raise ValueError(f"stop_after={stop_after} must be positive; None trains to the end")
+    if checkpoints is None:
+        raise ValueError(f"stop_after={stop_after} needs checkpoints: without a folder no later call could go on")
 
 
 def check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:

@@ -47,6 +47,7 @@ class History:
         lr: learning rate of the epoch's first update.
         seconds: time for the updates, without tests and callbacks.
         stopped_early: whether training ended because the loss no longer fell.
+        unfinished: whether `stop_after` ended it before its end; the same call goes on.
     """
 
     recipe: Recipe
@@ -58,6 +59,7 @@ class History:
     lr: tuple[float, ...] = ()
     seconds: tuple[float, ...] = ()
     stopped_early: bool = False
+    unfinished: bool = False
 
     @property
     def n_epochs(self) -> int:
@@ -68,7 +70,7 @@ class History:
         if not self.loss:
             return "History(no epochs)"
         test = f", test accuracy {self.test_accuracy[-1]:.4f}" if self.test_accuracy else ""
-        early = ", stopped early" if self.stopped_early else ""
+        early = ", stopped early" if self.stopped_early else ", unfinished" if self.unfinished else ""
         return (
             f"History({self.n_epochs} epochs in {sum(self.seconds):.1f} s{early}: loss {self.loss[-1]:.4g}, "
             f"train accuracy {self.train_accuracy[-1]:.4f}{test})"
