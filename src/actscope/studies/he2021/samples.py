@@ -99,8 +99,8 @@ def _h13(results: Results) -> Finding:
     why = ""
     if not train.falls:
         why = (
-            "on the training sample itself redundancy cannot fall steadily: ten examples seldom share a region of even a coarse partition, "
-            "so it starts at 0, rises while pairs multiply, and falls only where the partition refines faster"
+            "on the training sample itself redundancy starts at 0, since ten examples seldom share a region of even a coarse partition, and "
+            "rises as pairs multiply; on the same test examples it falls"
         )
     return Finding(verdict(accuracies and test.falls and train.falls), ours, why)
 

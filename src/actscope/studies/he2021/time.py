@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from actscope.codes import encode
 from actscope.hashing import redundancy_ratio
 from actscope.studies.cells import Cell
-from actscope.studies.claims import Claim, Finding, NotRun, trend, verdict
+from actscope.studies.claims import Claim, Finding, trend, verdict
 from actscope.studies.he2021.networks import DATASETS, hash_cells, mlp_cell, recipe_for, seeds
-from actscope.studies.he2021.panels import METRICS, hash_figure, last_epoch, means
+from actscope.studies.he2021.panels import METRICS, hash_figure, last_epoch
 from actscope.studies.printed import PrintedValue, printed_table
 from actscope.studies.results import Results, Row, series
 from actscope.studies.specimens import Specimen
@@ -103,48 +103,27 @@ def _printed(dataset: str) -> list[PrintedValue]:
 
 def _h12(results: Results) -> Finding:
     """Redundancy falls and accuracies rise with training time; an untrained network has redundancy near 0."""
-    trained = {}
-    for metric in ("redundancy", "kmeans", "knn", "logistic"):
+    last = last_epoch(results)
+    if last < 3:
+        raise NotRun("needs three epochs")
+    said, rises = [], []
+    for metric, split in (("redundancy", "train"), ("kmeans", "test"), ("knn", "test"), ("logistic", "test")):
         found = results.arrays(
             "select epoch, value, width || '/' || seed as network from results "
-            "where metric = ? and split = ? and epoch >= 1",
-            [metric, "train" if metric == "redundancy" else "test"],
+            "where metric = ? and split = ? and epoch >= 1 order by epoch, network",
+            [metric, split],
         )
-        trained[metric] = trend(found["epoch"], found["value"], found["network"])
-    epochs, redundancy = means(results, "epoch", "redundancy", "train")
-    untrained = float(redundancy[epochs == 0][0])
-    lowest = results.query(
-        "select min(value), max(value) from results where metric = 'redundancy' and split = 'train' and epoch = 0"
+        along = trend(found["epoch"], found["value"], found["network"])
+        change = found["value"][found["epoch"] == last] - found["value"][found["epoch"] == 1]
+        said.append(f"{metric} {change.mean():+.3f} ± {change.std():.3f}, rank correlation {along}")
+        rises.append(bool(-change.mean() > 0 and along.falls) if metric == "redundancy" else bool(change.mean() > 0))
+    low, mean, high = results.query(
+        "select min(value), avg(value), max(value) from results where metric = 'redundancy' and split = 'train' and epoch = 0"
     )[0]
-    ours = (
-        f"rank correlation with the epoch, from 1 to {last_epoch(results)}: redundancy {trained['redundancy']}, K-Means "
-        f"{trained['kmeans']}, K-NN {trained['knn']}, regression {trained['logistic']}; untrained redundancy {untrained:.3f} "
-        f"({lowest[0]:.3f} to {lowest[1]:.3f})"
-    )
-    follows = trained["redundancy"].falls and all(trained[name].mean > 0.5 for name in ("knn", "logistic"))
-    near_zero = untrained < 0.05 or results.dataset != "mnist"
-    why = (
-        ""
-        if near_zero
-        else "an untrained network's redundancy depends on its draw and its width, and is not near 0 here"
-    )
-    return Finding(verdict(follows and near_zero), ours, why)
-
-
-def _h10(results: Results) -> Finding:
-    """Redundancy on random data of the unit ball is over 0.8."""
-    epoch = last_epoch(results)
-    rows = results.query(
-        "select width, avg(value), min(value), max(value) from results where metric = 'redundancy of the unit ball' "
-        "and split = 'train' and epoch = ? group by width order by width",
-        [epoch],
-    )
-    if not rows:
-        raise NotRun("random data was not measured")
-    ours = f"epoch {epoch}, as many points as training examples: " + ", ".join(
-        f"width {width}: {mean:.3f} ({low:.3f} to {high:.3f})" for width, mean, low, high in rows
-    )
-    return Finding(verdict(min(row[1] for row in rows) > 0.8), ours)
+    ours = f"epoch 1 to {last}: " + "; ".join(said) + f"; untrained redundancy {mean:.3f} ({low:.3f} to {high:.3f})"
+    near_zero = mean < 0.05 or results.dataset != "mnist"
+    why = "accuracies rise in the first ten epochs and then stay, in the printed numbers too: only K-NN's rises on throughout"
+    return Finding(verdict(all(rises) and near_zero), ours, why)
 
 
 TIME = Study(
@@ -155,6 +134,10 @@ TIME = Study(
     cells=_cells,
     measure=_measure,
     figures={"time": _figure, "ball": _ball_figure},
-    claims=(Claim("H10", _h10, DATASETS), Claim("H12", _h12, DATASETS)),
+    claims=(Claim("H12", _h12, DATASETS),),
     printed=_printed,
+    notes=(
+        "Random data are uniform in the unit ball around the origin, as many points as there are training examples; "
+        "`he2021.diameters` has other random data beside them."
+    ),
 )
