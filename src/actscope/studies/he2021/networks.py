@@ -93,13 +93,14 @@ def hash_cells(
     *,
     specimen: Callable[[Cell, Place], Specimen] = specimen,
     more: Callable[[Cell, Specimen, MLP, Place], Sequence[Row]] | None = None,
-    **settings: Any,
+    neighbours_of_train: bool = True,
 ) -> Iterator[tuple[Cell, list[Row]]]:
     """Every cell's network, trained, and how good a hash its code of all hidden layers is; `more` gives further rows.
 
-    Labels are the clean ones, also for networks that were trained on noisy ones.
+    Labels are the clean ones, also for networks that were trained on noisy ones. `neighbours_of_train` is as for `code_rows`.
     """
-    return measured(cells, place, specimen, partial(_rows, place=place, more=more), **settings)
+    measure = partial(_rows, place=place, more=more, neighbours_of_train=neighbours_of_train)
+    return measured(cells, place, specimen, measure)
 
 
 def _rows(
@@ -109,13 +110,16 @@ def _rows(
     *,
     place: Place,
     more: Callable[[Cell, Specimen, MLP, Place], Sequence[Row]] | None,
+    neighbours_of_train: bool,
 ) -> list[Row]:
     _, test = place.data(cell["dataset"])
     train = clean(one.train)
     train_codes = encode(model, train, split="train", device=place.device)
     test_codes = encode(model, test, split="test", device=place.device)
     rows = network_rows(model, one.train, test, device=place.device)
-    rows += code_rows(train_codes, test_codes, n_classes=test.n_classes, device=place.device)
+    rows += code_rows(
+        train_codes, test_codes, n_classes=test.n_classes, device=place.device, neighbours_of_train=neighbours_of_train
+    )
     return rows if more is None else [*rows, *more(cell, one, model, place)]
 
 

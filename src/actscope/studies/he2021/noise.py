@@ -41,7 +41,7 @@ def _cells(grid: Grid) -> list[Cell]:
 
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
     noisy: dict[tuple[str, float, int], LabelledData] = {}
-    return hash_cells(cells, place, specimen=partial(_specimen, noisy))
+    return hash_cells(cells, place, specimen=partial(_specimen, noisy), neighbours_of_train=False)
 
 
 def _specimen(noisy: dict[tuple[str, float, int], LabelledData], cell: Cell, place: Place) -> Specimen:

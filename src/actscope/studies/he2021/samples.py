@@ -60,7 +60,9 @@ def part_measurer(
     for size in sorted({cell["sample_size"] for cell in cells}):
         parts.clear()
         of_size = [cell for cell in cells if cell["sample_size"] == size]
-        yield from hash_cells(of_size, place, specimen=partial(_specimen, parts), more=more)
+        yield from hash_cells(
+            of_size, place, specimen=partial(_specimen, parts), more=more, neighbours_of_train=more is None
+        )
 
 
 def _specimen(parts: dict[tuple[str, int, int], LabelledData], cell: Cell, place: Place) -> Specimen:
@@ -99,8 +101,8 @@ def _h13(results: Results) -> Finding:
     why = ""
     if not train.falls:
         why = (
-            "on the training sample itself redundancy starts at 0, since ten examples seldom share a region of even a coarse partition, and "
-            "rises as pairs multiply; on the same test examples it falls"
+            "on the training sample itself redundancy starts at 0, since ten examples seldom share a region of even a coarse partition, "
+            "and rises as pairs multiply; on the same test examples it falls"
         )
     return Finding(verdict(accuracies and test.falls and train.falls), ours, why)
 

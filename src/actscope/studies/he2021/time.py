@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actscope.codes import encode
 from actscope.hashing import redundancy_ratio
 from actscope.studies.cells import Cell
-from actscope.studies.claims import Claim, Finding, trend, verdict
+from actscope.studies.claims import Claim, Finding, NotRun, trend, verdict
 from actscope.studies.he2021.networks import DATASETS, hash_cells, mlp_cell, recipe_for, seeds
 from actscope.studies.he2021.panels import METRICS, hash_figure, last_epoch
 from actscope.studies.printed import PrintedValue, printed_table
