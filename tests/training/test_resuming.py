@@ -177,6 +177,7 @@ def test_weights_are_kept_at_chosen_epochs_and_updates(tmp_path: Path) -> None:
         ({"recipe": RECIPE.replace(lr=1e-3)}, "recipe"),
         ({"seed": 1}, "seed"),
         ({"train": data().take(torch.arange(40))}, "data"),
+        ({"test": data()}, "test"),
     ],
 )
 def test_a_folder_with_another_run_is_refused_with_what_differs(

@@ -429,6 +429,12 @@ def test_checkpoints_that_make_no_sense_are_refused(options: dict[str, Any], mes
         Checkpoints("run", **options)
 
 
+def test_names_must_be_one_for_each_model(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="names has 1 entries for 3 models"):
+        stacks.fit(mixed(), blobs(), recipe=MIXED, checkpoints=Checkpoints(tmp_path, names=["a"]))
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_are_asked_for_by_epoch_or_by_step() -> None:
     for at in ({}, {"epoch": 1, "step": 1}):
         with pytest.raises(ValueError, match="either an epoch or a step"):

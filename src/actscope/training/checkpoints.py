@@ -20,7 +20,7 @@ __all__ = ["Checkpoints", "digest", "progress_of", "save_progress_file"]
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run of `stacks.fit` keeps its models, and goes on from if it was cut off.
+    """Where a run of `fit` or `stacks.fit` keeps its models, and goes on from if it was cut off.
 
     Every file has a temporary name until it is whole. PyTorch reads all of them without running what is in them.
 
@@ -62,6 +62,15 @@ class Checkpoints:
                 raise ValueError(
                     f"names={bad[:3]} cannot be folders: give plain names, without slashes or a leading dot"
                 )
+
+    def require_names_for(self, n_models: int) -> None:
+        """Refuses names that are not one for each model.
+
+        Raises:
+            ValueError: there are more or fewer.
+        """
+        if self.names is not None and len(self.names) != n_models:
+            raise ValueError(f"names has {len(self.names)} entries for {n_models} models; give one for each")
 
     def path(self, index: int, epoch: int | None = None, *, step: int | None = None) -> Path:
         """The file with the weights of model number `index` after an epoch, or after a step.

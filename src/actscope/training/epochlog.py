@@ -22,6 +22,18 @@ class EpochLog:
     lr: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     stopped_early: bool = False
+    best: int = 0
+
+    def record_loss(self, loss: float) -> None:
+        """Another epoch's loss; `best` is the epoch whose loss is lowest, the first of equals."""
+        self.loss.append(loss)
+        if loss < self.loss[self.best]:
+            self.best = len(self.loss) - 1
+
+    @property
+    def epochs_without_gain(self) -> int:
+        """Epochs since the loss was lowest."""
+        return len(self.loss) - 1 - self.best
 
     @property
     def n_epochs(self) -> int:

@@ -89,7 +89,7 @@ def fit(
     log = EpochLog()
     optimizer = optimizer_for(parameters, recipe)
     folder = checkpoints if checkpoints is None or isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
-    keeper = None if folder is None else Keeper(folder, model, optimizer, (x, y), recipe, seed)
+    keeper = None if folder is None else Keeper(folder, model, optimizer, (x, y), recipe, seed, tests)
     done = 0
     order_state = None
     if keeper is not None and (found := keeper.resume()) is not None:
@@ -115,7 +115,7 @@ def fit(
             seconds = time.perf_counter() - start
             if (error := divergence(losses, x, log.history(recipe, seed))) is not None:
                 raise error
-            log.loss.append(mean_over_examples(losses, len(order), recipe.batch_size))
+            log.record_loss(mean_over_examples(losses, len(order), recipe.batch_size))
             log.train_accuracy.append(n_right / len(order))
             log.lr.append(rates[0])
             log.seconds.append(seconds)
@@ -123,7 +123,7 @@ def fit(
                 tested = evaluate_tensors(model, *tests, batch_size=1024)
                 log.test_loss.append(tested.loss)
                 log.test_accuracy.append(tested.accuracy)
-            log.stopped_early = recipe.patience is not None and epochs_without_gain(log.loss) >= recipe.patience
+            log.stopped_early = recipe.patience is not None and log.epochs_without_gain >= recipe.patience
             advance(1)
             if on_epoch is not None:
                 on_epoch(log.n_epochs, model)
@@ -202,11 +202,6 @@ def mean_over_examples(losses: Tensor, n_examples: int, batch_size: int) -> floa
     """The mean over an epoch's examples of what `losses` are means of over its batches."""
     n_last = n_examples - batch_size * (len(losses) - 1)
     return float(losses[:-1].sum() * batch_size + losses[-1] * n_last) / n_examples
-
-
-def epochs_without_gain(loss: Sequence[float]) -> int:
-    """Epochs since the loss was lowest."""
-    return len(loss) - 1 - loss.index(min(loss))
 
 
 def divergence(losses: Tensor, x: Tensor, history: History) -> DivergenceError | None:

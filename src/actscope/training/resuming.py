@@ -26,6 +26,7 @@ class Keeper:
         data: (x, y) that it is trained on.
         recipe: how.
         seed: of the run.
+        test: (x, y) that it is tested on, if it is.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Keeper:
         data: tuple[Tensor, Tensor],
         recipe: Recipe,
         seed: int,
+        test: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self._checkpoints, self._model, self._optimizer = checkpoints, model, optimizer
         self._of = {
@@ -44,6 +46,7 @@ class Keeper:
             "recipe": repr(recipe),
             "seed": str(seed),
             "data": " ".join(digest([of]) for of in data),
+            "test": "none" if test is None else digest(test),
         }
         self._saved = time.monotonic()
 

@@ -147,7 +147,7 @@ def fit(
         n_workers = torch.get_num_threads() if place.type == "cpu" else 1
     folder = checkpoints if checkpoints is None or isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
     keeper = Keeper(folder, on_epoch)
-    keeper.begin(members)
+    keeper.begin(members, tests)
     stacks = plan(
         [member for member in members if not member.finished],
         n_workers=n_workers,

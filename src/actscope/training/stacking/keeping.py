@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from actscope.training.checkpoints import Checkpoints
+import torch
+from torch import Tensor
+
+from actscope.training.checkpoints import Checkpoints, digest
 from actscope.training.models import MLP
 from actscope.training.stacking.members import Member
 from actscope.training.stacking.resuming import fingerprint, resume, save_progress
@@ -28,11 +31,15 @@ class Keeper:
         """Whether weights are kept within epochs."""
         return self._checkpoints is not None and bool(self._checkpoints.steps)
 
-    def begin(self, members: Sequence[Member]) -> None:
+    def begin(
+        self, members: Sequence[Member], tests: Mapping[torch.dtype, tuple[Tensor, Tensor]] | None = None
+    ) -> None:
         """Sets the models to where an earlier run was cut off, or keeps them as they are before training."""
         if self._checkpoints is not None:
+            self._checkpoints.require_names_for(len(members))
             digests: dict[int, str] = {}
-            self._of = {member.index: fingerprint(member, digests) for member in members}
+            tested = digest(values for pair in tests.values() for values in pair) if tests else "none"
+            self._of = {member.index: fingerprint(member, digests) | {"test": tested} for member in members}
         for member in members:
             if self._checkpoints is not None:
                 if resume(member, self._of[member.index], self._checkpoints):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from actscope.training.evaluating import evaluate_tensors
-from actscope.training.fitting import divergence, epochs_without_gain, mean_over_examples
+from actscope.training.fitting import divergence, mean_over_examples
 from actscope.training.ordering import BatchOrder
 from actscope.training.stacking.descent import Descent
 from actscope.training.stacking.layout import Layout
@@ -141,12 +141,12 @@ def _record(member: Member, losses: Tensor, accuracy: float, n_examples: int, se
         member.error = divergence(losses, member.inputs.x, member.history)
         return
     log = member.log
-    log.loss.append(mean_over_examples(losses, n_examples, member.recipe.batch_size))
+    log.record_loss(mean_over_examples(losses, n_examples, member.recipe.batch_size))
     log.train_accuracy.append(accuracy)
     log.lr.append(lr)
     log.seconds.append(seconds)
     patience = member.recipe.patience
-    if patience is not None and epochs_without_gain(log.loss) >= patience:
+    if patience is not None and log.epochs_without_gain >= patience:
         log.stopped_early = True
 
 
