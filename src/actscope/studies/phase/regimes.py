@@ -14,7 +14,7 @@ Regime = Literal["under", "critical", "sufficient"]
 REGIMES: tuple[Regime, ...] = ("under", "critical", "sufficient")
 """Under-, critically and sufficiently expressive, as He et al. 2021 call them."""
 
-CONSIDERABLE = 0.02
+CONSIDERABLE = 0.05
 """A change of redundancy or accuracy for a doubling along an axis that counts as considerable."""
 
 
@@ -88,28 +88,41 @@ class Thresholds:
 
 
 def regimes_by_sensitivity(
-    redundancy: NDArray[np.float64], accuracy: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+    redundancy: NDArray[np.float64],
+    accuracy: NDArray[np.float64],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    *,
+    considerable: float = CONSIDERABLE,
 ) -> NDArray[np.int64]:
     """The regime of every point by how the chart changes around it, in the paper's words.
 
-    A point is *under*-expressive where redundancy or accuracy gets considerably and significantly better along both axes,
-    *sufficiently* expressive where neither changes considerably along either, and *critical* otherwise.
+    A point is *under*-expressive where redundancy or accuracy gets considerably and significantly better along both axes, and so is every
+    point that is more redundant than all of these: there redundancy is so near 1 that one axis alone does not move it. It is
+    *sufficiently* expressive where neither changes considerably along either axis and redundancy is not considerable, and *critical*
+    otherwise.
 
     Args:
         redundancy: (n_seeds, n_y, n_x).
         accuracy: (n_seeds, n_y, n_x).
         x: (n_x,) the horizontal axis.
         y: (n_y,) the vertical axis.
+        considerable: a change for a doubling, and a redundancy, that counts as considerable.
     """
     better, moving = [], []
     for axis, along in ((x, "x"), (y, "y")):
         falls = sensitivities(redundancy, axis, along=along)  # type: ignore[arg-type]  # a literal in a tuple
         rises = sensitivities(accuracy, axis, along=along)  # type: ignore[arg-type]  # the same
         better.append(
-            ((falls.slope < -CONSIDERABLE) & falls.significant) | ((rises.slope > CONSIDERABLE) & rises.significant)
+            ((falls.slope < -considerable) & falls.significant) | ((rises.slope > considerable) & rises.significant)
         )
-        moving.append((np.abs(falls.slope) > CONSIDERABLE) | (np.abs(rises.slope) > CONSIDERABLE))
-    return np.where(better[0] & better[1], 0, np.where(moving[0] | moving[1], 1, 2))
+        moving.append((np.abs(falls.slope) > considerable) | (np.abs(rises.slope) > considerable))
+    mean = redundancy.mean(axis=0)
+    under = better[0] & better[1]
+    if under.any():
+        under |= mean > mean[under].max()
+    sufficient = ~moving[0] & ~moving[1] & (mean <= considerable)
+    return np.where(under, 0, np.where(sufficient, 2, 1))
 
 
 def find_thresholds(
@@ -127,7 +140,8 @@ def find_thresholds(
     levels = np.unique(np.quantile(a, np.linspace(0, 1, 25)))
     best = Thresholds(1.0, 0.0, 1.0, -1.0)
     for low in cuts:
-        for level in levels:
+        # from the most accuracy down, so that of equally good ones the most is asked for
+        for level in levels[::-1]:
             sufficient = (r <= low) & (a >= level)
             for high in cuts[cuts >= low]:
                 found = np.where(sufficient, 2, np.where(r > high, 0, 1))
