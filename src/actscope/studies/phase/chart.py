@@ -145,7 +145,7 @@ class Chart:
             return np.stack([_quantile(np.array(drawn), q) for q in (0.05, 0.95)])
 
     def figure(self, *, mark: tuple[float, float] | None = None) -> Figure:
-        """Regimes, redundancy and K-NN accuracy over both axes, with the widths at which redundancy passes the thresholds.
+        """Regimes by the thresholds, redundancy and K-NN accuracy over both axes, with the widths where redundancy passes thresholds.
 
         Args:
             mark: (width, y) of a network to mark.
@@ -156,7 +156,7 @@ class Chart:
         return draw_chart(
             self.widths,
             self.y,
-            regimes=self.regimes,
+            regimes=self.thresholds.regime(self.mean("redundancy"), self.mean("knn")),
             redundancy=self.mean("redundancy"),
             accuracy=self.mean("knn"),
             y_name=self.y_name,
@@ -169,7 +169,8 @@ class Chart:
         )
 
     def __repr__(self) -> str:
-        shares = ", ".join(f"{name} {float((self.regimes == i).mean()):.0%}" for i, name in enumerate(REGIMES))
+        found = self.thresholds.regime(self.mean("redundancy"), self.mean("knn"))
+        shares = ", ".join(f"{name} {float((found == i).mean()):.0%}" for i, name in enumerate(REGIMES))
         return (
             f"Chart({self.kind['dataset']}, width {self.widths[0]} to {self.widths[-1]} × {self.y_name} {self.y[0]} to {self.y[-1]}, "
             f"{self.n_seeds} seeds: {shares})"
