@@ -255,13 +255,27 @@ def test_regions_that_dip_and_come_back_agree(at: dict[int, float], expected: st
 
 
 @pytest.mark.parametrize(
-    ("slope", "expected"), [(0.4, "agrees"), (0.0, "differs"), (-0.4, "differs"), (9.0, "differs")]
+    ("slope", "noise", "expected"),
+    [
+        (0.4, 0.0, "agrees"),
+        (0.4, 0.5, "not run at this scale"),
+        (0.0, 0.0, "differs"),
+        (-0.4, 0.0, "differs"),
+        (9.0, 0.0, "differs"),
+    ],
+    ids=["slightly", "within what seeds differ by", "not at all", "fewer", "many more"],
 )
-def test_corruption_must_raise_regions_and_only_slightly(slope: float, expected: str, tmp_path: Path) -> None:
+def test_corruption_must_raise_regions_and_only_slightly(
+    slope: float, noise: float, expected: str, tmp_path: Path
+) -> None:
     def rows(cell: Cell) -> list[dict[str, Any]]:
         # seeds lie further apart than corruption moves them: only pairs tell
-        value = (1 + cell["seed"]) * (1 + slope * cell["corrupted"])
-        return [*planes("epoch", {40: value}), {"epoch": 40, "metric": labels._ON_LINES, "value": value}]
+        value = (1 + cell["seed"]) * (1 + (slope + noise * (-1) ** cell["seed"]) * cell["corrupted"])
+        return [
+            *planes("epoch", {40: value}),
+            {"epoch": 40, "metric": labels._ON_LINES, "value": value},
+            {"epoch": 40, "metric": "accuracy", "split": "train", "value": 0.5},
+        ]
 
     assert verdict("hanin2019.labels", "R3", made(tmp_path, "hanin2019.labels", rows)) == expected
 
@@ -282,6 +296,18 @@ def test_memorizing_must_raise_regions_slightly_and_fail_at_last(
         ]
 
     assert verdict("hanin2019.memorization", "R4", made(tmp_path, "hanin2019.memorization", rows)) == expected
+
+
+def test_the_picture_of_memorization_spreads_its_points_over_the_axis(tmp_path: Path) -> None:
+    def rows(cell: Cell) -> list[dict[str, Any]]:
+        return [{"step": 10_000, "metric": metric, "value": 1.0} for metric in memorization._PANELS]
+
+    figure = memorization._figure(made(tmp_path, "hanin2019.memorization", rows))
+    for ax in figure.axes:
+        x = ax.lines[0].get_xdata()
+        places = ax.transAxes.inverted().transform(ax.transData.transform(np.column_stack([x, np.ones(len(x))])))[:, 0]
+        assert places[0] < 0.1
+        assert places[-1] > 0.9
 
 
 @pytest.mark.parametrize(("power", "expected"), [(0.1, "agrees"), (1.0, "differs")])

@@ -8,7 +8,10 @@ import numpy as np
 
 from actscope.studies.results import Results
 
-__all__ = ["over_networks", "ratios"]
+__all__ = ["differs_from_one", "over_networks", "ratios", "standard_error"]
+
+_STANDARD_ERRORS = 3.0
+"""How far a mean must be from one to be called another number."""
 
 
 def over_networks(
@@ -61,3 +64,21 @@ def ratios(
         [metric, *given, base, base],
     )
     return {float(value): found["ratio"][found["x"] == value] for value in np.unique(found["x"])}
+
+
+def differs_from_one(values: np.ndarray) -> bool:
+    """Whether the mean of independent ratios is more than three standard errors from one.
+
+    Args:
+        values: (n,) at least two.
+
+    Example:
+        >>> differs_from_one(np.array([1.1, 0.9, 1.05])), differs_from_one(np.array([1.2, 1.3, 1.25]))
+        (False, True)
+    """
+    return bool(abs(values.mean() - 1) > _STANDARD_ERRORS * standard_error(values))
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean of (n,) independent values."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from actscope.regions import Plane, count_in_plane
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
-from actscope.studies.hanin2019.averages import ratios
+from actscope.studies.hanin2019.averages import differs_from_one, ratios
 from actscope.studies.hanin2019.networks import TRIO, drawn, half_square
 from actscope.studies.results import Results, Row, series
 from actscope.studies.study import Grid, Place, Study
@@ -162,8 +162,7 @@ def _r10(results: Results) -> Finding:
         "regions in the whole plane, weights scaled, over those of the same draw unscaled: "
         + ", ".join(f"{scale:g}: × {one.mean():.3f} ± {one.std(ddof=1):.3f}" for scale, one in found.items())
     )
-    # networks are paired by their draw: a mean change beyond three standard errors is one
-    kept = all(abs(one.mean() - 1) <= 3 * one.std(ddof=1) / np.sqrt(len(one)) for one in found.values())
+    kept = not any(differs_from_one(one) for one in found.values())
     why = (
         "where biases are small beside pre-activations, scaling all weights changes hardly any sign and so no local count, whatever the "
         "gradient"

@@ -10,7 +10,7 @@ import numpy as np
 
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
-from actscope.studies.hanin2019.averages import over_networks, ratios
+from actscope.studies.hanin2019.averages import differs_from_one, over_networks, ratios, standard_error
 from actscope.studies.hanin2019.networks import TRIO, drawn, line_rows, plane_rows
 from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen, measured
@@ -109,24 +109,34 @@ def _figure(results: Results) -> Figure:
 
 
 def _r3(results: Results) -> Finding:
-    """Label corruption raises the number of regions slightly."""
+    """Label corruption raises the number of regions slightly: on average over shares, beyond what seeds differ by."""
     last = results.query("select max(epoch) from results")[0][0]
-    said, holds = [], True
+    said, rises, slight = [], [], []
     for metric, label in ((_METRIC, "in a plane over N²/2"), (_ON_LINES, "on a line over N")):
         share, mean, sd, _ = over_networks(results, "corrupted", metric, where="epoch = ?", parameters=[last])
         found = ratios(results, "corrupted", 0.0, metric, where="epoch = ?", parameters=[last])
         if len(found) < 2:
             raise NotRun("needs clean labels and two shares of corrupted ones")
-        most = np.concatenate(list(found.values()))
+        pairs = np.array(list(found.values()))
+        by_seed = pairs.mean(axis=0)
+        means = ", ".join(f"{s:g}: {m:.3f} ± {d:.3f}" for s, m, d in zip(share, mean, sd, strict=True))
         said.append(
-            f"{label}: "
-            + ", ".join(f"{s:g}: {m:.3f} ± {d:.3f}" for s, m, d in zip(share, mean, sd, strict=True))
-            + f"; over the clean one of the same seed × {most.mean():.2f} ({most.min():.2f} to {most.max():.2f}), more in "
-            f"{int((most > 1).sum())} of {len(most)}"
+            f"{label}: {means}; corrupted over clean labels of the same seed × {pairs.mean():.2f} ± {standard_error(by_seed):.2f} "
+            f"(standard error over {len(by_seed)} seeds), more in {int((pairs > 1).sum())} of {pairs.size} pairs"
         )
-        holds &= bool((most > 1).mean() > 0.8 and 1 < most.mean() < 3)
-    ours = f"epoch {last}, by share of labels corrupted, {'; '.join(said)}"
-    return Finding(verdict(holds), ours)
+        rises.append(differs_from_one(by_seed) and pairs.mean() > 1)
+        slight.append(1 < pairs.mean() < 3)
+    ours, why = f"epoch {last}, by share of labels corrupted, {'; '.join(said)}", []
+    if all(slight) and not all(rises):
+        why.append("counts rise in the mean, but not by three standard errors: more seeds must decide")
+    fitted = results.query(
+        "select avg(value) from results where metric = 'accuracy' and split = 'train' and epoch = ? and corrupted = 1",
+        [last],
+    )[0][0]
+    if fitted is not None and fitted < 0.9:
+        why.append(f"of labels that are all random, {fitted:.2f} are fitted by then: little is memorized yet")
+    undecided = all(slight) and not all(rises)
+    return Finding("not run at this scale" if undecided else verdict(all(slight)), ours, "; ".join(why))
 
 
 LABELS = Study(

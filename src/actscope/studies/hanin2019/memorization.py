@@ -80,7 +80,7 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
 _PANELS = {
     "regions in the plane over N²/2": "regions in the whole plane / (N²/2)",
-    "regions in the square over N²/2": "regions in the square of the points / (N²/2)",
+    "regions in the square over N²/2": "regions among the points / (N²/2)",
     "accuracy": "share memorized",
 }
 
@@ -98,7 +98,7 @@ def _figure(results: Results) -> Figure:
             Curve(f"step {step:,}", *series(results, "points", metric, where="step = ?", parameters=[step])[:3])
             for (step,) in results.query("select distinct step from results order by 1")
         ]
-        draw_curves(curves, xlabel="points to memorize", ylabel=label, log_x=True, ax=ax)
+        draw_curves(curves, xlabel="points to memorize", ylabel=label, ax=ax)
         ax.set_xscale("log")
         ax.set_ylim(bottom=0)
     return figure

@@ -26,14 +26,18 @@ __all__ = ["TRAINING"]
 _VERSION = 1
 _METRIC = "regions in a plane over N²/2"
 _STEPS_PER_EPOCH = {"mnist": 469, "digits": 12}
-_FRACTIONS = (0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 3, 5, 10, 15, 20)
+_FRACTIONS = {
+    "smoke": (0, 1 / 4, 1, 3),
+    "small": (0, 1 / 32, 1 / 8, 1 / 2, 1, 3, 10, 20),
+    "paper": (0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 3, 5, 10, 15, 20),
+}
 """Epochs after which regions are counted."""
 
 
 def _cells(grid: Grid) -> list[Cell]:
-    names, fractions = (("16x4", "20x3"), (0, 1 / 4, 1, 3)) if grid.scale == "smoke" else (NETWORKS, _FRACTIONS)
+    names = ("16x4", "20x3") if grid.scale == "smoke" else NETWORKS
     per_epoch = _STEPS_PER_EPOCH[grid.dataset]
-    steps = sorted({round(fraction * per_epoch) for fraction in fractions})
+    steps = sorted({round(fraction * per_epoch) for fraction in _FRACTIONS[grid.scale]})
     recipe = named_recipe("hanin2019").replace(steps=steps[-1])
     return [
         Cell(
@@ -50,7 +54,7 @@ def _cells(grid: Grid) -> list[Cell]:
             recipe,
         )
         for network in names
-        for seed in range(2 if grid.scale == "smoke" else 10)
+        for seed in range({"smoke": 2, "small": 3, "paper": 10}[grid.scale])
     ]
 
 
@@ -129,7 +133,7 @@ TRAINING = Study(
     claims=(Claim("R2", _r2, ("mnist",)),),
     notes=(
         "Planes go through the origin and two training images; a unit is 1.25 times the longer of the two, the window [-20, 20]². Counts "
-        "are exact. Each of the ten networks of a kind has planes of its own, the same at all times. Deviations are between networks: "
+        "are exact. Every network of a kind has planes of its own, the same at all times. Deviations are between networks: "
         "planes of one network are averaged first."
     ),
 )
