@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ __all__ = ["Results", "Row", "series", "write_cell"]
 Row = Mapping[str, Plain]
 """One measurement of a cell: `metric` and `value`, and what else tells it from the cell's others, such as `epoch` and `split`."""
 
-_KEY = b"actscope.study"
+_KEY, _MANY = b"actscope.study", b"actscope.study.zlib"
 
 
 def write_cell(
@@ -96,29 +97,24 @@ class Results:
         """
         import pyarrow.parquet as pq
 
-        about = (pq.read_schema(path).metadata or {}).get(_KEY)
-        if about is None:
+        metadata = pq.read_schema(path).metadata or {}
+        if _KEY not in metadata and _MANY not in metadata:
             raise ValueError(f"{path} holds no results of a study")
-        return cls(json.loads(about)["study"], (Path(path),))
+        return cls(_about(Path(path))["study"], (Path(path),))
 
     @property
     def about(self) -> list[dict[str, Any]]:
         """What each cell is, and how and on what machine it was measured."""
-        import pyarrow.parquet as pq
-
         found: list[dict[str, Any]] = []
         for path in self.files:
-            content = json.loads(pq.read_schema(path).metadata[_KEY])
+            content = _about(path)
             found += content.get("cells", [content])
         return [entry for entry in found if self.cells is None or entry["id"] in self.cells]
 
     @property
     def grid(self) -> dict[str, str]:
         """Which grid of the study a saved file holds: `dataset`, `scale` and `recipe`; empty if that was not said."""
-        import pyarrow.parquet as pq
-
-        contents = [json.loads(pq.read_schema(path).metadata[_KEY]) for path in self.files[:1]]
-        return dict(contents[0].get("grid", {})) if contents else {}
+        return dict(_about(self.files[0]).get("grid", {})) if self.files else {}
 
     @property
     def columns(self) -> list[str]:
@@ -164,7 +160,9 @@ class Results:
         """
         table = self._relation("select * from results order by all").to_arrow_table()
         about = {"study": self.study, "grid": dict(grid or {}), "cells": self.about}
-        _write(table.replace_schema_metadata({_KEY: json.dumps(about).encode()}), Path(path))
+        # a recipe for each cell would take more room than its numbers
+        packed = zlib.compress(json.dumps(about).encode(), 9)
+        _write(table.replace_schema_metadata({_MANY: packed}), Path(path))
 
     def _relation(self, sql: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyRelation:
         import duckdb
@@ -209,6 +207,16 @@ def _write(table: pa.Table, path: Path) -> None:
 
     with whole_file(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What a file's metadata say."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(path).metadata
+    text = metadata[_KEY] if _KEY in metadata else zlib.decompress(metadata[_MANY])
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 def _made(seconds: float | None) -> dict[str, Plain]:
