@@ -10,6 +10,7 @@ import torch
 from actscope.codes import encode
 from actscope.hashing.redundancy import regions
 from actscope.studies.cells import Cell
+from actscope.studies.claims import Claim, Finding, NotRun
 from actscope.studies.he2021.networks import hash_cells, mlp_cell, recipe_for
 from actscope.studies.he2021.samples import part_measurer
 from actscope.studies.phase.extrapolation import (
@@ -136,6 +137,19 @@ def _figure(results: Results) -> Figure:
     return Chart.of(results).figure()
 
 
+def _h23(results: Results) -> Finding:
+    """There are three regimes; the paper leaves their thresholds open."""
+    from actscope.studies.phase.chart import Chart
+
+    chart = Chart.of(results)
+    if min(len(chart.widths), len(chart.y)) < 4:
+        raise NotRun("a chart needs four values along each axis")
+    lines = str(chart).splitlines()
+    return Finding(
+        "no printed value", "; ".join(lines[:4]), "the paper leaves the thresholds open; [how they are found](phase.md)"
+    )
+
+
 TIME_CHART = Study(
     name="phase.time",
     title="The activation hash phase chart: width against training time",
@@ -144,6 +158,7 @@ TIME_CHART = Study(
     cells=_time_cells,
     measure=_measure_time,
     figures={"chart": _figure},
+    claims=(Claim("H23", _h23),),
 )
 SAMPLE_CHART = Study(
     name="phase.samples",
@@ -153,5 +168,6 @@ SAMPLE_CHART = Study(
     cells=_sample_cells,
     measure=_measure_samples,
     figures={"chart": _figure},
+    claims=(Claim("H23", _h23),),
     together=("sample_size", "seed"),
 )
