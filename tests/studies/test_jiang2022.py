@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from actscope import Codes
+from actscope.neurons import similarity_distribution
+from actscope.studies import run
+from actscope.studies.jiang2022.fcnn import ACTIVATIONS, NORMALIZATIONS, Normalization, fcnn, looking_after
+from actscope.studies.jiang2022.patterns import READINGS, SPLITS, Patterns, on_pre_activations
+from actscope.studies.jiang2022.similarity import pairs_with_different_labels, share_of_pairs_above
 from actscope.studies.jiang2022.toynetworks import ToyNetworks, Update, target
+from actscope.studies.jiang2022.variants import variants_of
+from actscope.training import Recipe, digits, fit
 
 TOYS = [("sigmoid", 1.0, 1.0, "all layers", 0), ("relu", 15.0, 1.0, "hidden layer", 3)]
 
@@ -55,3 +66,114 @@ def test_toy_weights_lie_where_they_are_drawn_from() -> None:
     assert 1.9 < np.abs(drawn.b).max() <= 2
     assert 14 < np.abs(drawn.v[::2]).max() <= 15
     assert 0.3 < np.abs(drawn.v[1::2]).max() <= 10**-0.5
+
+
+def numpy_intervals(values: torch.Tensor, split: tuple[float, ...]) -> np.ndarray:
+    return sum((values > point).numpy().astype(np.uint8) for point in split)  # type: ignore[return-value]  # never empty
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_patterns_split_what_they_say_they_split(activation: str, normalization: Normalization) -> None:
+    model = fcnn(6, 3, activation=activation, normalization=normalization, width=5, depth=2)
+    x = 3 * torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    model.train()(x)  # running averages of its own
+    model.eval()
+    seen: dict[str, list[torch.Tensor]] = {"linear output": [], "pre-activation": [], "post-activation": []}
+    for k in (1, 2):
+        model.get_submodule(f"linear{k}").register_forward_hook(
+            lambda m, i, o: seen["linear output"].append(o.detach())
+        )
+        act = model.get_submodule(f"{activation}{k}")
+        act.register_forward_pre_hook(lambda m, i: seen["pre-activation"].append(i[0].detach()))
+        act.register_forward_hook(lambda m, i, o: seen["post-activation"].append(o.detach()))
+    logits = model(x)
+    values = {reading: torch.cat(parts, 1) for reading, parts in seen.items()}
+    found = Patterns(model, x, activation=activation, normalized_before=normalization == "before")
+    torch.testing.assert_close(found.logits, logits.detach())
+    for reading in READINGS:
+        for split in SPLITS[activation]:
+            expected = numpy_intervals(values[reading], split)
+            if activation == "sigmoid" and reading == "post-activation":
+                expected -= sum(point <= 0 for point in split)  # below all of its values
+            np.testing.assert_array_equal(found.intervals(reading, split), expected)
+    assert len(found.readings) == (3 if normalization == "before" else 2)
+
+
+def test_batch_statistics_are_those_of_the_examples_and_leave_the_model_as_it_was() -> None:
+    model = fcnn(6, 3, activation="relu", normalization="before", width=50, depth=1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = torch.rand(64, 6, generator=torch.Generator().manual_seed(0))
+    found = Patterns(model, x, activation="relu", normalized_before=True, batch_statistics=True)
+    on = found.intervals("pre-activation", (0.0,)).mean(axis=0)
+    assert (abs(on - 0.5) < 0.25).all()  # every neuron is centred on these examples
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_normalization_moves_and_linear_layers_stay() -> None:
+    models = [fcnn(6, 3, activation="tanh", normalization=where, width=5, depth=2, seed=7) for where in NORMALIZATIONS]
+    for model in models[1:]:
+        for name in ("linear1", "linear2", "output"):
+            assert torch.equal(model.get_submodule(name).weight, models[0].get_submodule(name).weight)
+    orders = [[name for name, _ in model.named_children() if name != "flatten"] for model in models]
+    assert orders[0][:3] == ["linear1", "norm1", "tanh1"]
+    assert orders[1][:3] == ["linear1", "tanh1", "norm1"]
+    assert orders[2][:2] == ["linear1", "tanh1"]
+
+
+def test_a_model_is_looked_at_after_the_updates_that_were_asked_for_and_no_other_models() -> None:
+    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    data = (torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2)
+    seen: list[tuple[int, float]] = []
+    recipe = Recipe(optimizer="sgd", lr=0.1, steps=7, batch_size=10)
+
+    def look(step: int, looked_at: nn.Module) -> None:
+        assert looked_at is model
+        seen.append((step, float(model.weight.detach()[0, 0])))
+
+    with looking_after(model, (2, 7), look):
+        fit(other, data, recipe=recipe)
+        fit(model, data, recipe=recipe)
+    fit(model, data, recipe=recipe)
+    assert [step for step, _ in seen] == [2, 7]
+    assert seen[0][1] != seen[1][1]
+
+
+def test_shares_of_pairs_are_those_of_the_librarys_distribution() -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (30, 17)).astype(bool)
+    thresholds = [0.3, 0.5, 8 / 17, 0.7]
+    expected = similarity_distribution(Codes.from_bits(bits), thresholds).combined.shares
+    np.testing.assert_allclose(share_of_pairs_above(bits.astype(np.uint8), thresholds), expected)
+
+
+def test_drawn_pairs_have_different_labels_and_are_the_same_every_time() -> None:
+    _, test = digits()
+    one, other = pairs_with_different_labels(test, 50, seed=3)
+    assert len(one) == len(other) == 50
+    assert (test.tensors[1][one] != test.tensors[1][other]).all()
+    assert torch.equal(one, pairs_with_different_labels(test, 50, seed=3)[0])
+
+
+def test_a_post_activation_is_split_where_it_crosses_the_breakpoint() -> None:
+    assert on_pre_activations((-0.25, 0.25), "sigmoid") == pytest.approx([np.log(1 / 3)])
+    assert on_pre_activations((-0.5, 0.5), "tanh") == pytest.approx([-np.arctanh(0.5), np.arctanh(0.5)])
+    with pytest.raises(ValueError, match="'gelu' with breakpoints"):
+        on_pre_activations((-0.1,), "gelu")
+
+
+def test_similarity_is_measured_before_and_after_training_and_says_which_variant_does_what(tmp_path: Path) -> None:
+    done = run("jiang2022.similarity", tmp_path, scale="smoke", progress=False)
+    measured = done.results.query("select distinct step from results where metric = 'share of pairs' order by 1")
+    assert measured == [(0,), (40,)]
+    start, end = (
+        done.results.query(
+            "select avg(value) from results where metric = 'similarity' and normalization = 'before' and activation = 'relu' "
+            "and reading = 'pre-activation' and step = ?",
+            [step],
+        )[0][0]
+        for step in (0, 40)
+    )
+    assert end < start - 0.1  # normalization drives the patterns of untrained networks apart
+    parts = variants_of(done.results)
+    assert len(parts) == 7
+    assert {part.claim for every in parts.values() for part in every} == {"J1", "J6", "J7", "J15"}

@@ -65,12 +65,11 @@ def _cells(grid: Grid) -> list[Cell]:
                 "update": update,
                 "measured": ",".join(map(str, epochs)),
                 "points": 100,
-                "seed": seed,
+                "seeds": n_seeds,
             },
         )
         for update, drawn in itertools.product(_UPDATES, (_ALL, _HIDDEN))
         for activation, w, b in _MODELS
-        for seed in range(n_seeds)
     ]
 
 
@@ -81,23 +80,24 @@ def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[R
     for (update, measured, n_points), group in itertools.groupby(sorted(cells, key=kind), key=kind):
         together = list(group)
         x = np.linspace(-1, 1, n_points)
+        each = [(cell, seed) for cell in together for seed in range(cell["seeds"])]
         networks = ToyNetworks.drawn(
-            [(cell["activation"], cell["weight"], cell["bias"], cell["drawn"], cell["seed"]) for cell in together]
+            [(cell["activation"], cell["weight"], cell["bias"], cell["drawn"], seed) for cell, seed in each]
         )
-        rows: list[list[Row]] = [[] for _ in together]
+        rows: dict[str, list[Row]] = {cell.id: [] for cell in together}
         epochs = [int(epoch) for epoch in measured.split(",")]
         for epoch in epochs:
             networks.train(x, epochs=epoch - networks.step, lr=_LR, update=update)
             outputs, parts, gradients = networks.outputs(x), networks.contributions(x), networks.gradients(x)["w"]
-            for i, cell in enumerate(together):
-                found = _rows(
-                    cell, x, outputs[i], parts[i], gradients[i], drawn=epoch == (_AT if _AT in epochs else epochs[-1])
-                )
-                rows[i] += [{"epoch": epoch, **row} for row in found]
-        yield from zip(together, rows, strict=True)
+            for i, (cell, seed) in enumerate(each):
+                shown = seed == 0 and epoch == (_AT if _AT in epochs else epochs[-1])
+                found = _rows(cell, x, outputs[i], parts[i], gradients[i], shown=shown)
+                rows[cell.id] += [{"epoch": epoch, "seed": seed, **row} for row in found]
+        for cell in together:
+            yield cell, rows[cell.id]
 
 
-def _rows(cell: Cell, x: Array, output: Array, parts: Array, gradients: Array, *, drawn: bool) -> list[Row]:
+def _rows(cell: Cell, x: Array, output: Array, parts: Array, gradients: Array, *, shown: bool) -> list[Row]:
     if not np.isfinite(output).all():
         return [{"metric": "blew up", "value": 1.0}]
     y = target(x)
@@ -121,7 +121,7 @@ def _rows(cell: Cell, x: Array, output: Array, parts: Array, gradients: Array, *
         ),
     }
     rows += [{"metric": name, "value": value} for name, value in numbers.items()]
-    if drawn and cell["seed"] == 0 and cell["drawn"] == _HIDDEN and cell["update"] != _WHOLE:
+    if shown and cell["drawn"] == _HIDDEN and cell["update"] != _WHOLE:
         for i in np.linspace(0, len(x) - 1, _SHOWN).round().astype(int):
             rows.append({"metric": "output", "x": float(x[i]), "value": float(output[i])})
             for name, values in (("contribution", parts), ("weight gradient", gradients)):
