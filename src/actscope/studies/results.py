@@ -8,6 +8,7 @@ import platform
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,12 +117,12 @@ class Results:
         """Which grid of the study a saved file holds: `dataset`, `scale` and `recipe`; empty if that was not said."""
         return dict(_about(self.files[0]).get("grid", {})) if self.files else {}
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Names of all columns."""
         return [name for name, *_ in self.query("describe results")]
 
-    @property
+    @cached_property
     def dataset(self) -> str:
         """The data set that the cells have in common; empty if nothing was measured or it has none."""
         if not self.files or "dataset" not in self.columns:
@@ -165,6 +166,11 @@ class Results:
         _write(table.replace_schema_metadata({_MANY: packed}), Path(path))
 
     def _relation(self, sql: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyRelation:
+        return self._connection.sql(sql, params=list(parameters))
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """A database in memory with the table `results`, read once."""
         import duckdb
 
         if not self.files:
@@ -175,8 +181,8 @@ class Results:
         if self.cells is not None and len(self.files) != len(self.cells):
             known = ", ".join(f"'{name}'" for name in self.cells)
             source = source.filter(f"cell in ({known})")
-        source.create_view("results")
-        return connection.sql(sql, params=list(parameters))
+        source.create("results")
+        return connection
 
 
 def series(

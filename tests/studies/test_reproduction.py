@@ -1,0 +1,52 @@
+"""The pages of the reproduction say what the saved results say, and those are of the studies as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actscope.studies import Grid, Results, find_study, studies
+from actscope.studies.printed.values import claim_rows
+from actscope.studies.reproduction import FIGURES, TESTED, Reproduction
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+SAVED = sorted((DOCS / "results" / "studies").glob("*.parquet"))
+
+needs_sources = pytest.mark.skipif(not SAVED, reason="needs the source tree, which has the saved results")
+
+
+@pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
+def test_saved_results_are_of_all_cells_of_the_study_as_it_is(path: Path) -> None:
+    results = Results.of_file(path)
+    cells = find_study(results.study).cells(Grid(**results.grid))  # type: ignore[arg-type]  # a scale
+    assert {entry["id"] for entry in results.about} == {cell.id for cell in cells}
+    assert results.query("select count(distinct cell) from results") == [(len(cells),)]
+
+
+@needs_sources
+def test_pages_are_those_that_the_saved_results_make() -> None:
+    for name, text in Reproduction.of(DOCS / "results" / "studies").pages.items():
+        assert (DOCS / name).read_text(encoding="utf-8") == text, f"{name}: make it again with `actscope study pages`"
+
+
+@needs_sources
+def test_every_claim_has_a_row_and_every_picture_is_there() -> None:
+    overview = (DOCS / "reproduction.md").read_text(encoding="utf-8")
+    for row in claim_rows():
+        assert f"\n| {row['id']} |" in overview
+    for name in ("he2021.md", "hanin2019.md", "jiang2022.md"):
+        for line in (DOCS / name).read_text(encoding="utf-8").splitlines():
+            if line.startswith("!["):
+                assert (DOCS / line.rpartition("(")[2].rstrip(")")).is_file()
+
+
+def test_claims_that_tests_are_evidence_for_name_tests_that_exist() -> None:
+    tests = Path(__file__).parent.parent
+    for _, path, _ in TESTED.values():
+        assert (tests / path).is_file()
+
+
+def test_every_study_is_named_by_a_figure_of_its_paper() -> None:
+    named = {name for rows in FIGURES.values() for _, _, names in rows for name in names}
+    assert set(studies()) <= named
