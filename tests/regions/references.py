@@ -100,18 +100,18 @@ def cells_in_square(
     hidden: Sequence[Layer],
     half_width: int | Fraction,
     *,
-    slope: Fraction = Fraction(0),
+    slope: float | Fraction = 0,
     output: Layer | None = None,
 ) -> list[Cell]:
     """The activation regions of a (Leaky) ReLU network with two inputs in the open square [-half_width, half_width]².
 
     Args:
-        slope: of the activation below 0.
+        slope: of the activation below 0; a float is taken as the rational number that it is, so that no map has floats in it.
         output: the layer after the last hidden one; without it the last activations are the output.
     """
     one, zero, w = Fraction(1), Fraction(0), Fraction(half_width)
     square = ((-w, -w), (w, -w), (w, w), (-w, w))
-    return _cells(square, ((one, zero, zero), (zero, one, zero)), hidden, slope, output)
+    return _cells(square, ((one, zero, zero), (zero, one, zero)), hidden, Fraction(slope), output)
 
 
 def cells_on_segment(
@@ -119,13 +119,13 @@ def cells_on_segment(
     start: Sequence[float | Fraction],
     end: Sequence[float | Fraction],
     *,
-    slope: Fraction = Fraction(0),
+    slope: float | Fraction = 0,
     output: Layer | None = None,
 ) -> list[Cell]:
     """The activation regions that a segment passes through, as parts of 0 ≤ t ≤ 1 in the order in which it does."""
     a, b = ([Fraction(value) for value in point] for point in (start, end))
     along = tuple((q - p, p) for p, q in zip(a, b, strict=True))
-    cells = _cells(((Fraction(0),), (Fraction(1),)), along, hidden, slope, output)
+    cells = _cells(((Fraction(0),), (Fraction(1),)), along, hidden, Fraction(slope), output)
     return sorted(cells, key=lambda cell: sum(cell.corners[0] + cell.corners[1]))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.regions.model_grammar import random_model
 from tests.regions.networks import ResidualPooled, images
@@ -47,6 +47,7 @@ def test_one_hidden_layer_has_the_regions_of_an_arrangement_in_general_position(
 
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 4), min_size=1, max_size=3), st.sampled_from([0.0, 0.25]))
 @settings(max_examples=25)
+@example(8915, [2, 3], 0.0)
 def test_counts_equal_those_of_rational_arithmetic(seed: int, widths: list[int], slope: float) -> None:
     """Weights of two digits: neurons repeat, vanish and meet in one point now and then, and are no reason for slivers."""
     layers = golden_layers(2, widths, seed)
