@@ -90,9 +90,14 @@ def test_redundancy_from_pairs_never_passes_that_of_one_region() -> None:
     np.testing.assert_allclose(redundancy_by_pairs(1.0, [2, 10]), [0.5, 0.9])
 
 
-def test_an_empty_sample_is_refused() -> None:
+def test_samples_and_regions_without_examples_are_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         redundancy_by_chao([], [3])
+    for sizes, n in (([1, 0], [3]), ([1, 2], [0])):
+        with pytest.raises(ValueError, match="at least one example"):
+            redundancy_by_chao(sizes, n)
+    with pytest.raises(ValueError, match="at least one example"):
+        redundancy_by_pairs(0.1, [0])
 
 
 def test_the_slope_for_a_doubling_is_found_along_either_axis() -> None:

@@ -82,6 +82,14 @@ def test_asking_before_anything_was_measured_says_so(tmp_path: Path) -> None:
         Results.in_folder(tmp_path, CELLS).query("select 1")
 
 
+def test_a_file_that_was_cut_short_is_named(tmp_path: Path) -> None:
+    results = measured(tmp_path)
+    broken = results.files[2]
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(ValueError, match=f"{broken.name} is damaged: delete it"):
+        results.query("select 1")
+
+
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

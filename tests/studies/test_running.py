@@ -71,6 +71,14 @@ def test_another_version_measures_anew(tmp_path: Path) -> None:
     assert a.id != b.id
 
 
+def test_a_note_of_a_run_that_was_cut_short_is_named(tmp_path: Path) -> None:
+    run(toy(), tmp_path)
+    note = tmp_path / "toy" / "runs" / "digits-small.json"
+    note.write_text("{")
+    with pytest.raises(ValueError, match="digits-small.json is damaged: delete it"):
+        runs_in(tmp_path)
+
+
 def test_two_runs_in_one_folder_are_refused_with_a_word_about_the_other(tmp_path: Path) -> None:
     with (
         alone_in(tmp_path / "toy"),

@@ -42,11 +42,13 @@ def draw_curves(
     ylabel: str = "",
     log_x: bool = False,
     log_y: bool = False,
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Each curve as a line with a shaded band, and points as crosses.
 
-    A logarithmic vertical axis is linear below 0.001, so that zero can be drawn; a logarithmic horizontal one is linear below 1.
+    A logarithmic vertical axis is linear below 0.001, so that zero can be drawn. So is a logarithmic horizontal one below 1, if
+    there is a place below 1 to draw.
 
     Args:
         curves: what to draw, in the order of the legend.
@@ -55,6 +57,7 @@ def draw_curves(
         ylabel: the vertical axis.
         log_x: whether the horizontal axis is logarithmic.
         log_y: whether the vertical axis is.
+        legend: whether the curves are named, if there are several.
         ax: where to draw; a new figure if `None`.
 
     Example:
@@ -74,13 +77,16 @@ def draw_curves(
         )
         ax.plot(x, y, marker="x", color=match, markersize=5, linestyle="none", markeredgewidth=1.2)
     if log_x:
-        ax.set_xscale("symlog", linthresh=1)
-        ax.set_xlim(left=0)
+        if min((float(np.min(curve.x)) for curve in curves), default=1) < 1:
+            ax.set_xscale("symlog", linthresh=1)
+            ax.set_xlim(left=0)
+        else:
+            ax.set_xscale("log")
     if log_y:
         ax.set_yscale("symlog", linthresh=1e-3)
         ax.set_ylim(bottom=0)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    if len(curves) > 1:
+    if legend and len(curves) > 1:
         ax.legend(frameon=False, fontsize=7)
     return ax

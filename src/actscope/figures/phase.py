@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from actscope.figures.canvas import new_figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -58,13 +60,10 @@ def draw_chart(
         borders: lines across the chart.
         mark: (width, y) of a network to mark with a star.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import ListedColormap
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(11.5, 3.9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.5, 3.9)
     axes = figure.subplots(1, 3, sharey=True)
     columns, rows = (_edges(values.astype(float)) for values in (widths, y))
     axes[0].pcolormesh(columns, rows, regimes, cmap=ListedColormap(list(_COLOURS)), vmin=-0.5, vmax=2.5)

@@ -177,7 +177,10 @@ class Results:
             raise ValueError(f"no cell of {self.study or 'the study'} has been measured yet: run it first")
         connection = duckdb.connect()
         connection.execute("set threads = 1")
-        source = connection.read_parquet([str(path) for path in self.files], union_by_name=True)
+        try:
+            source = connection.read_parquet([str(path) for path in self.files], union_by_name=True)
+        except duckdb.Error as error:
+            raise ValueError(_damage(self.files) or f"the results of {self.study} cannot be read: {error}") from error
         if self.cells is not None and len(self.files) != len(self.cells):
             known = ", ".join(f"'{name}'" for name in self.cells)
             source = source.filter(f"cell in ({known})")
@@ -213,6 +216,19 @@ def _write(table: pa.Table, path: Path) -> None:
 
     with whole_file(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
+
+
+def _damage(files: Sequence[Path]) -> str:
+    """What is wrong with the first file that is no Parquet file; empty if all are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in files:
+        try:
+            pq.read_schema(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            return f"{path} is damaged: delete it and run the study again, which measures that cell anew ({error})"
+    return ""
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -141,7 +141,12 @@ def runs_in(folder: str | os.PathLike[str], *, study: str | None = None) -> list
         raise FileNotFoundError(f"there is no folder {root}: nothing has been run there")
     found = []
     for path in sorted(root.glob("*/runs/*.json")):
-        known = json.loads(path.read_text())
+        try:
+            known = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged: delete it and begin the run again, which finds its cells ({error})"
+            ) from error
         if study is None or known["study"] == study:
             of = find_study(known["study"])
             grid = Grid(**known["grid"])

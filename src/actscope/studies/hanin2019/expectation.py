@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from actscope.figures.canvas import new_figure
 from actscope.regions import count_in_plane, count_on_lines
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
@@ -75,13 +76,9 @@ def _count(cell: Cell, draw: int) -> int:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.palette import CLASSES
 
-    figure = Figure(figsize=(8.5, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.5, 3.4)
     for ax, n_in in zip(figure.subplots(1, 2), (1, 2), strict=True):
         for i, (biases,) in enumerate(results.query("select distinct biases from results order by 1")):
             found = results.arrays(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.hanin2019.averages import over_networks
@@ -71,13 +72,9 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import Curve, draw_curves
 
-    figure = Figure(figsize=(8, 3.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 3.3)
     last = results.query("select max(epoch) from results")[0][0]
     for ax, (metric, label) in zip(
         figure.subplots(1, 2), ((_METRIC, "regions / (N²/2)"), ("accuracy", "test accuracy")), strict=True

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from actscope.figures.canvas import new_figure
 from actscope.regions import Plane, count_in_plane
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
@@ -84,14 +85,10 @@ def _gradient_norm(model: nn.Module, x: Tensor) -> float:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import draw_curves
     from actscope.figures.palette import CLASSES
 
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, 3.4)
     whole, near, gradient = figure.subplots(1, 3)
     for ax, metric, label in (
         (whole, _WHOLE, "regions in the whole plane / (N²/2)"),

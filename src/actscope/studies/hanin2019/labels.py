@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.hanin2019.averages import differs_from_one, over_networks, ratios, standard_error
@@ -81,13 +82,9 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import Curve, draw_curves
 
-    figure = Figure(figsize=(11, 3.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 3.3)
     panels = (
         (_METRIC, "regions in a plane / (N²/2)"),
         (_ON_LINES, "regions on a whole line / N"),
@@ -103,7 +100,7 @@ def _figure(results: Results) -> Figure:
                     *over_networks(results, "epoch", metric, where=where, parameters=[share])[:3],
                 )
             )
-        draw_curves(curves, xlabel="epoch", ylabel=label, log_x=True, ax=ax)
+        draw_curves(curves, xlabel="epoch", ylabel=label, log_x=True, legend=metric != "accuracy", ax=ax)
         ax.set_ylim(bottom=0)
     return figure
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from actscope.figures.canvas import new_figure
 from actscope.regions import count_in_plane, count_on_lines
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
@@ -86,13 +87,9 @@ _PANELS = {
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import Curve, draw_curves
 
-    figure = Figure(figsize=(11, 3.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 3.3)
     for ax, (metric, label) in zip(figure.subplots(1, 3), _PANELS.items(), strict=True):
         curves = [
             Curve(f"step {step:,}", *series(results, "points", metric, where="step = ?", parameters=[step])[:3])

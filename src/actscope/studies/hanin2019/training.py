@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
 from actscope.studies.hanin2019.averages import over_networks
@@ -77,13 +78,9 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import Curve, draw_curves
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 3.6)
     per_epoch = results.query("select any_value(steps_per_epoch) from results")[0][0]
     for ax, depth in zip(figure.subplots(1, 2, sharey=True), (4, 3), strict=True):
         curves = []

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from actscope import hashing
 from actscope.codes import Codes, encode
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.hashmeasures import code_rows, network_rows
@@ -116,13 +117,9 @@ def _kmeans_rows(codes: Codes, n_classes: int) -> list[Row]:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.palette import CLASSES
 
-    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.5, 3.4)
     ax = figure.add_subplot()
     names = [
         name

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from actscope.codes import encode
+from actscope.figures.canvas import new_figure
 from actscope.hashing import redundancy_ratio
 from actscope.regions import diameter, distance_to_boundary
 from actscope.studies.cells import Cell
@@ -106,13 +107,9 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _width_figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import Curve, draw_curves
 
-    figure = Figure(figsize=(10, 3.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 3.3)
     epochs = [epoch for (epoch,) in results.query("select distinct epoch from results order by 1")]
     for ax, (metric, kind) in zip(
         figure.subplots(1, 3),
@@ -130,9 +127,6 @@ def _width_figure(results: Results) -> Figure:
 
 
 def _histograms(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.palette import CLASSES
 
     found = results.arrays("select width, epoch, data, value from results where metric = 'diameter'")
@@ -140,8 +134,7 @@ def _histograms(results: Results) -> Figure:
         raise NotRun("no network of width 50, 60 or 70 was measured")
     widths = np.unique(found["width"])
     epochs = [epoch for epoch in np.unique(found["epoch"]) if epoch > 0]
-    figure = Figure(figsize=(8, 2.8 * len(widths)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 2.8 * len(widths))
     top = float(np.quantile(found["value"][np.isfinite(found["value"])], 0.97))
     bins = np.linspace(0, top, 41).tolist()
     for line, width in zip(figure.subplots(len(widths), 2, squeeze=False), widths, strict=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actscope.codes import encode
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
 from actscope.studies.he2021.networks import mlp_cell, recipe_for, seeds, specimen
@@ -70,14 +71,10 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.palette import class_colour, class_marker
 
     cells = [cell for (cell,) in results.query("select distinct cell from results order by 1")]
-    figure = Figure(figsize=(4.2 * len(cells), 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.2 * len(cells), 4)
     for ax, cell in zip(figure.subplots(1, len(cells), squeeze=False)[0], cells, strict=True):
         found = results.arrays(
             "select x.label, x.value as x, y.value as y, x.seed from results x join results y using (cell, example) "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from actscope.figures.canvas import new_figure
 from actscope.figures.curves import Curve, draw_curves
 from actscope.studies.claims import NotRun
 from actscope.studies.printed import PrintedValue
@@ -89,11 +90,7 @@ def hash_figure(
         where: a condition in SQL.
         title: above all.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.5, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.5, 5.6)
     groups = [
         value
         for (value,) in results.query(
@@ -107,7 +104,7 @@ def hash_figure(
                 results, x, metric, where=f"split = '{split}' and \"{by}\" = ? and ({where})", parameters=[value]
             )
             if len(axis):
-                curves.append(Curve(f"{by.replace('_', ' ')} {value}", axis, mean, sd))
+                curves.append(Curve(_label(by, value), axis, mean, sd))
         points = [
             (float(one.at[x]), one.value, one.at.get(by))
             for one in printed
@@ -121,9 +118,17 @@ def hash_figure(
             ylabel=name,
             log_x=log_x,
             log_y=metric == "redundancy",
+            legend=False,
             ax=ax,
         )
-    figure.suptitle(
-        title or f"{results.study}: mean and standard deviation over seeds, printed values as crosses", fontsize=10
-    )
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False, fontsize=8)
+    crosses = ", printed values as crosses" if printed else ""
+    figure.suptitle(title or f"{results.study}: mean and standard deviation over seeds{crosses}", fontsize=10)
     return figure
+
+
+def _label(by: str, value: object) -> str:
+    """What a curve is of: a name says it by itself, a number needs that of its column."""
+    return value if isinstance(value, str) else f"{by.replace('_', ' ')} {value}"

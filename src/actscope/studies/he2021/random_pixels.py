@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.he2021.networks import mlp_cell, recipe_for, seeds
@@ -83,13 +84,9 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import Curve, draw_curves
 
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 3.2)
     for i, (ax, metric) in enumerate(zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True)):
         curves = []
         for labels, lr in results.query("select distinct labels, lr from results order by all"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.he2021.networks import MNIST_WIDTHS, hash_cells, mlp_cell, recipe_for, seeds
@@ -61,13 +62,9 @@ def _paired(results: Results, metric: str, split: str, method: str) -> tuple[np.
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.palette import CLASSES
 
-    figure = Figure(figsize=(11, 7.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 7.8)
     names = {
         "redundancy": "redundancy, train",
         "kmeans": "K-Means, test",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from actscope.codes import encode
+from actscope.figures.canvas import new_figure
 from actscope.hashing import redundancy_ratio
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, trend, verdict
@@ -63,13 +64,9 @@ def _figure(results: Results) -> Figure:
 
 
 def _ball_figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.curves import Curve, draw_curves
 
-    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.5, 3.2)
     for ax, (metric, title) in zip(
         figure.subplots(1, 2, sharey=True),
         (("redundancy", "training examples"), ("redundancy of the unit ball", "as many points of the unit ball")),

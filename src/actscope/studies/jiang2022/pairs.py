@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actscope import neurons
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
 from actscope.studies.jiang2022.fcnn import ACTIVATIONS, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import PAIR_SPLITS, split_name
-from actscope.studies.jiang2022.similarityfigures import new_figure
 from actscope.studies.results import Results, Row
 from actscope.studies.study import Grid, Place, Study
 from actscope.training import evaluate
@@ -29,7 +29,7 @@ _COLUMNS = ("similarity", "transition density", "prediction distance")
 
 
 def _cells(grid: Grid) -> list[Cell]:
-    steps, examples, samples = {"smoke": (40, 8, 32), "small": (800, 50, 128), "paper": (24_000, 50, _SAMPLES)}[
+    steps, examples, samples = {"smoke": (40, 8, 32), "small": (800, 50, _SAMPLES), "paper": (24_000, 50, _SAMPLES)}[
         grid.scale
     ]
     return [
@@ -170,12 +170,18 @@ def _j5(results: Results) -> Finding:
     ours = "probability that of two pairs the one with different labels is further apart: " + "; ".join(
         f"by {name} {_listed(of)}" for name, of in by.items()
     )
-    why = (
-        ""
-        if strips
-        else "normalized, pairs of different labels are told apart as well with sigmoid and tanh as with ReLU and GELU"
-    )
+    why = _saturated(results)
+    if not strips:
+        why += "; pairs of different labels are told apart as well with sigmoid and tanh as with ReLU and GELU"
     return Finding(verdict(order and strips), ours, why)
+
+
+def _saturated(results: Results) -> str:
+    """How many pairs change pattern in nearly every step between two points, so that the count says how many points there are."""
+    rows = results.query(
+        "select activation, avg((value >= samples - 2)::int) from results where metric = 'transition density' group by 1"
+    )
+    return f"pairs whose density is within one of the most that the points can show: {_listed(dict(rows))}"
 
 
 def _j13(results: Results) -> Finding:
@@ -193,8 +199,10 @@ def _j13(results: Results) -> Finding:
         f"rank correlation {_listed(rank)}; equation (28) holds for a share of {_listed(equal)}; TD ≥ N(1 - PS) for {_listed(more)} "
         f"counted by points, for ReLU counted exactly {exact.get('relu', float('nan')):.2f}"
     )
-    holds = all(value < -0.5 for value in rank.values()) and max(equal.values()) < 1
-    return Finding(verdict(holds), ours)
+    exact_rank = _values(results, "rank correlation of density and similarity", "exactly")["relu"]
+    ours += f", rank correlation {exact_rank:.2f}"
+    holds = exact_rank < 0 and exact["relu"] == 1 and max(equal.values()) < 1
+    return Finding(verdict(holds), ours, f"judged by the exact counts; {_saturated(results)}")
 
 
 def _j14(results: Results) -> Finding:
@@ -218,6 +226,6 @@ PAIRS = Study(
     together=("activation",),
     notes=(
         "All pairs of 50 test examples; pairs share examples, so they are not independent. Normalized before each activation, breakpoints "
-        "on pre-activations. 512 points on each segment, 128 at small scale; ReLU also exactly."
+        "on pre-activations. 512 points on each segment, which see at most 511 changes; ReLU also exactly."
     ),
 )

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from actscope import neurons
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.jiang2022.fcnn import ACTIVATIONS, fcnn_cell, train_and_look
-from actscope.studies.jiang2022.similarityfigures import COLOURS, new_figure
+from actscope.studies.jiang2022.similarityfigures import COLOURS
 from actscope.studies.printed import PrintedValue, printed_table
 from actscope.studies.results import Results, Row, series
 from actscope.studies.study import Grid, Place, Study

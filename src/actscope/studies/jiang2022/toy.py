@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.jiang2022.toynetworks import N_NEURONS, Array, ToyNetworks, Update, target
@@ -133,14 +134,10 @@ def _rows(cell: Cell, x: Array, output: Array, parts: Array, gradients: Array, *
 
 
 def _figure(results: Results) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.palette import CLASSES
 
     drawn = results.query("select distinct \"update\", epoch from results where metric = 'output' order by 1")
-    figure = Figure(figsize=(14, 4.6 * len(drawn)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(14, 4.6 * len(drawn))
     parts = figure.subfigures(len(drawn), 1, squeeze=False)[:, 0]
     for part, (update, epoch) in zip(parts, drawn, strict=True):
         part.suptitle(f"hidden layer drawn as named, a step for {update}, {epoch:,} epochs", fontsize=9)
@@ -175,13 +172,9 @@ def _figure(results: Results) -> Figure:
 
 def _errors(results: Results) -> Figure:
     """Median fit error of every model through training, for each way of drawing and training."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from actscope.figures.palette import CLASSES
 
-    figure = Figure(figsize=(10, 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 5.4)
     axes = figure.subplots(2, len(_UPDATES), sharex=True, sharey=True)
     for line, drawn in zip(axes, (_ALL, _HIDDEN), strict=True):
         for ax, update in zip(line, _UPDATES, strict=True):

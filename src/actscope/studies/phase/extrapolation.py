@@ -17,11 +17,16 @@ def redundancy_by_pairs(collision_probability: ArrayLike, n: ArrayLike) -> NDArr
         collision_probability: p2, of one pair.
         n: sample sizes.
 
+    Raises:
+        ValueError: a sample size below 1.
+
     Example:
         >>> redundancy_by_pairs(1e-4, 201)
         array(0.01)
     """
     size = np.asarray(n, float)
+    if (size < 1).any():
+        raise ValueError(f"n={n!r}: a sample has at least one example")
     return np.asarray(np.minimum((size - 1) * np.asarray(collision_probability, float) / 2, 1 - 1 / size))
 
 
@@ -40,7 +45,7 @@ def redundancy_by_chao(region_sizes: ArrayLike, n: ArrayLike) -> NDArray[np.floa
         n: sizes of the other sample.
 
     Raises:
-        ValueError: the sample is empty.
+        ValueError: the sample is empty, a region holds no example, or a sample size is below 1.
 
     Example:
         >>> redundancy_by_chao([2, 2, 1], [5]).round(3)
@@ -49,6 +54,10 @@ def redundancy_by_chao(region_sizes: ArrayLike, n: ArrayLike) -> NDArray[np.floa
     sizes = np.asarray(region_sizes, int)
     if sizes.size == 0:
         raise ValueError("region_sizes is empty: there is no sample to learn from")
+    if sizes.min() < 1 or np.min(n) < 1:
+        raise ValueError(
+            f"region_sizes from {sizes.min()} and n={n!r} on: regions and samples have at least one example"
+        )
     total, seen = int(sizes.sum()), len(sizes)
     f1, f2 = int((sizes == 1).sum()), int((sizes == 2).sum())
     unseen = (total - 1) / total * (f1**2 / (2 * f2) if f2 else f1 * (f1 - 1) / 2)
