@@ -75,7 +75,7 @@ def test_a_note_of_a_run_that_was_cut_short_is_named(tmp_path: Path) -> None:
     run(toy(), tmp_path)
     note = tmp_path / "toy" / "runs" / "digits-small.json"
     note.write_text("{")
-    with pytest.raises(ValueError, match="digits-small.json is damaged: delete it"):
+    with pytest.raises(ValueError, match=r"digits-small\.json is damaged: delete it"):
         runs_in(tmp_path)
 
 

@@ -12,7 +12,7 @@ from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.hanin2019.averages import differs_from_one, over_networks, ratios, standard_error
-from actscope.studies.hanin2019.networks import TRIO, drawn, line_rows, plane_rows
+from actscope.studies.hanin2019.networks import TRIO, line_rows, plane_rows, specimen
 from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
@@ -54,12 +54,10 @@ def _cells(grid: Grid) -> list[Cell]:
 
 def _specimen(made: dict[tuple[str, float, int], LabelledData], cell: Cell, place: Place) -> Specimen:
     train, _ = place.data(cell["dataset"])
-    assert cell.recipe is not None
     key = (cell["dataset"], cell["corrupted"], cell["seed"])
     if key not in made:
         made[key] = train.with_label_noise(cell["corrupted"], seed=cell["seed"], kind="uniform")
-    model = drawn(train.x.shape[1], cell["network"], train.n_classes, cell["seed"])
-    return Specimen(model, made[key], cell.recipe, cell["seed"], epochs=tuple(map(int, cell["measured"].split(","))))
+    return specimen(cell, made[key])
 
 
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:

@@ -12,7 +12,7 @@ from actscope.figures.canvas import new_figure
 from actscope.regions import count_in_plane, count_on_lines
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
-from actscope.studies.hanin2019.networks import TRIO, drawn, half_square
+from actscope.studies.hanin2019.networks import TRIO, half_square, specimen
 from actscope.studies.results import Results, Row, series
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
@@ -52,10 +52,8 @@ def _points(size: int, seed: int) -> LabelledData:
 
 
 def _specimen(made: dict[tuple[int, int], LabelledData], cell: Cell, place: Place) -> Specimen:
-    assert cell.recipe is not None
     data = made.setdefault((cell["points"], cell["seed"]), _points(cell["points"], cell["seed"]))
-    model = drawn(2, cell["network"], 2, cell["seed"])
-    return Specimen(model, data, cell.recipe, cell["seed"], steps=tuple(map(int, cell["measured"].split(","))))
+    return specimen(cell, data, by_steps=True)
 
 
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:

@@ -6,10 +6,24 @@ import torch
 from torch import Tensor, nn
 
 from actscope.regions import Plane, count_in_plane, count_on_lines
+from actscope.studies.cells import Cell
 from actscope.studies.results import Row
-from actscope.training import MLP
+from actscope.studies.specimens import Specimen
+from actscope.studies.study import Place
+from actscope.training import MLP, LabelledData, evaluate
 
-__all__ = ["NETWORKS", "TRIO", "WINDOW", "half_square", "hidden", "line_rows", "plane_rows"]
+__all__ = [
+    "NETWORKS",
+    "TRIO",
+    "WINDOW",
+    "drawn",
+    "half_square",
+    "hidden",
+    "image_rows",
+    "line_rows",
+    "plane_rows",
+    "specimen",
+]
 
 NETWORKS = ("16x4", "32x4", "64x4", "20x3", "40x3", "60x3", "80x3")
 """Of Figure 1: width × hidden layers."""
@@ -80,3 +94,19 @@ def line_rows(model: nn.Module, images: Tensor, network: str) -> list[Row]:
 def drawn(n_features: int, network: str, n_classes: int, seed: int) -> MLP:
     """The network before training: weights He-normal, biases normal with standard deviation 1e-3."""
     return MLP(n_features, hidden(network), n_classes, init="he", seed=seed)
+
+
+def specimen(cell: Cell, data: LabelledData, *, by_steps: bool = False) -> Specimen:
+    """The network of a cell before training on `data`; `measured` of the cell says after which epochs, or updates, it is measured."""
+    assert cell.recipe is not None
+    model = drawn(data.x.shape[1], cell["network"], data.n_classes, cell["seed"])
+    when = tuple(map(int, cell["measured"].split(",")))
+    return Specimen(model, data, cell.recipe, cell["seed"], **{"steps" if by_steps else "epochs": when})
+
+
+def image_rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
+    """Regions in `planes` of the cell through training images, and the network's accuracy on test images."""
+    _, test = place.data(cell["dataset"])
+    rows = plane_rows(model, one.train.x, cell["network"], n_planes=cell["planes"], seed=cell["seed"])
+    found = evaluate(model, test, device=place.device, batch_size=8192)
+    return [*rows, {"metric": "accuracy", "split": "test", "value": found.accuracy}]

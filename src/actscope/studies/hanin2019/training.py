@@ -12,11 +12,10 @@ from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
 from actscope.studies.hanin2019.averages import over_networks
-from actscope.studies.hanin2019.networks import NETWORKS, drawn, plane_rows
+from actscope.studies.hanin2019.networks import NETWORKS, image_rows, specimen
 from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
-from actscope.training import MLP, evaluate
 from actscope.training.recipes import named_recipe
 
 if TYPE_CHECKING:
@@ -60,21 +59,11 @@ def _cells(grid: Grid) -> list[Cell]:
 
 
 def _specimen(cell: Cell, place: Place) -> Specimen:
-    train, _ = place.data(cell["dataset"])
-    assert cell.recipe is not None
-    model = drawn(train.x.shape[1], cell["network"], train.n_classes, cell["seed"])
-    return Specimen(model, train, cell.recipe, cell["seed"], steps=tuple(map(int, cell["measured"].split(","))))
+    return specimen(cell, place.data(cell["dataset"])[0], by_steps=True)
 
 
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
-    return measured(cells, place, _specimen, partial(_rows, place=place))
-
-
-def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
-    _, test = place.data(cell["dataset"])
-    found = evaluate(model, test, device=place.device, batch_size=8192)
-    rows = plane_rows(model, one.train.x, cell["network"], n_planes=cell["planes"], seed=cell["seed"])
-    return [*rows, {"metric": "accuracy", "split": "test", "value": found.accuracy}]
+    return measured(cells, place, _specimen, partial(image_rows, place=place))
 
 
 def _figure(results: Results) -> Figure:
