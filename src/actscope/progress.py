@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = ["progress_bar"]
 
@@ -18,7 +22,8 @@ def progress_bar(
     Args:
         description: what is being done, shown before the bar.
         total: number of units in all; `None` where it is not known, which shows a count without an end.
-        show: whether anything is drawn; `None` draws where stderr is a terminal. The bar disappears when it is done.
+        show: whether anything is drawn; `None` draws where stderr is a terminal. The bar disappears when it is done. One that is
+            begun within another stands below it.
         unit: the plural noun of what is counted.
 
     Example:
@@ -27,6 +32,23 @@ def progress_bar(
     """
     if not (sys.stderr.isatty() if show is None else show):
         yield lambda n: None
+        return
+    with _display() as progress:
+        task = progress.add_task(description, total=total, unit=unit)
+        try:
+            yield lambda n: progress.advance(task, n)
+        finally:
+            progress.remove_task(task)
+
+
+_shown: list[Progress] = []
+"""The display that is on the screen, if one is: two cannot be there at once, so that bars within bars are lines of one."""
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[Progress]:
+    if _shown:
+        yield _shown[0]
         return
     from rich.console import Console
     from rich.progress import (
@@ -42,10 +64,13 @@ def progress_bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda n: progress.advance(task, n)
+        _shown.append(progress)
+        try:
+            yield progress
+        finally:
+            _shown.clear()

@@ -37,15 +37,12 @@ _DEFAULT = Path("results")
 @app.command("list")
 def list_() -> None:
     """Say what studies there are, and what each reproduces."""
-    from rich.console import Console
-    from rich.table import Table
-
     from actscope.studies import studies
 
-    table = Table("study", "what it shows", "of", "data", box=None, header_style="bold", pad_edge=False)
     for study in studies().values():
-        table.add_row(study.name, study.title, study.source, ", ".join(study.datasets))
-    Console().print(table)
+        typer.secho(study.name, bold=True, nl=False)
+        data = "no data" if study.datasets == ("none",) else ", ".join(study.datasets)
+        typer.echo(f"  {study.source}; {data}\n    {study.title}")
 
 
 @app.command()

@@ -46,6 +46,17 @@ def test_a_series_has_mean_and_deviation_over_the_rest(tmp_path: Path) -> None:
     np.testing.assert_array_equal(n, [2, 2])
 
 
+def test_a_series_is_in_the_order_of_its_column(tmp_path: Path) -> None:
+    widths = np.random.default_rng(0).permutation(200).tolist()
+    cells = [Cell("a.study", 1, {"width": width}) for width in widths]
+    for cell in cells:
+        write_cell(tmp_path, cell, [{"metric": "a", "value": -cell["width"]}])
+    axis, mean, sd, _ = series(Results.in_folder(tmp_path, cells), "width", "a")
+    np.testing.assert_array_equal(axis, np.arange(200))
+    np.testing.assert_array_equal(mean, -np.arange(200))
+    assert not sd.any()
+
+
 def test_one_file_holds_the_same_and_says_with_what_it_was_made(tmp_path: Path) -> None:
     results = measured(tmp_path / "cells")
     results.save(tmp_path / "all.parquet")

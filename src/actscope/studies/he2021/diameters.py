@@ -68,7 +68,7 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
         "random pixels": uniform_pixels(n_train, (n_features,), seed=cell["seed"]),
     }
     for kind, x in (("train", one.train.x), *many.items()):
-        value = redundancy_ratio(encode(model, x, device=place.device))
+        value = redundancy_ratio(encode(model, x, device=place.device, progress=False))
         rows.append({"metric": "redundancy", "data": kind, "value": value})
     for kind, x in kinds.items():
         found = diameter(model, x, generator=torch.Generator().manual_seed(cell["seed"]), progress=False)

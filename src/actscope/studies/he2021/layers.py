@@ -57,8 +57,8 @@ def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[R
 
 def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
     _, test = place.data(cell["dataset"])
-    train_codes = encode(model, one.train, split="train", device=place.device)
-    test_codes = encode(model, test, split="test", device=place.device)
+    train_codes = encode(model, one.train, split="train", device=place.device, progress=False)
+    test_codes = encode(model, test, split="test", device=place.device, progress=False)
     rows: list[Row] = [{"part": "all", **row} for row in network_rows(model, one.train, test, device=place.device)]
     for part, names in _parts().items():
         codes = train_codes.select(list(names)), test_codes.select(list(names))

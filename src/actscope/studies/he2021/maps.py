@@ -48,7 +48,7 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
     _, test = place.data(cell["dataset"])
     shown = test.subset(min(cell["shown"], len(test)), seed=cell["seed"], stratified=True)
-    bits = encode(model, shown, device=place.device).bits().astype(np.float32)
+    bits = encode(model, shown, device=place.device, progress=False).bits().astype(np.float32)
     # squared Euclidean distances of bits are Hamming distances
     perplexity = min(30.0, (len(bits) - 1) / 3)
     at = TSNE(perplexity=perplexity, init="pca", random_state=cell["seed"]).fit_transform(bits)

@@ -114,8 +114,8 @@ def _rows(
 ) -> list[Row]:
     _, test = place.data(cell["dataset"])
     train = clean(one.train)
-    train_codes = encode(model, train, split="train", device=place.device)
-    test_codes = encode(model, test, split="test", device=place.device)
+    train_codes = encode(model, train, split="train", device=place.device, progress=False)
+    test_codes = encode(model, test, split="test", device=place.device, progress=False)
     rows = network_rows(model, one.train, test, device=place.device)
     rows += code_rows(
         train_codes, test_codes, n_classes=test.n_classes, device=place.device, neighbours_of_train=neighbours_of_train

@@ -54,7 +54,7 @@ def _in_the_ball(cell: Cell, one: Specimen, model: MLP, place: Place) -> list[Ro
     rows: list[Row] = []
     for split, data in (("train", one.train), ("test", place.data(cell["dataset"])[1])):
         points = unit_ball(len(data), data.x.shape[1], seed=0)
-        value = redundancy_ratio(encode(model, points, device=place.device))
+        value = redundancy_ratio(encode(model, points, device=place.device, progress=False))
         rows.append({"metric": "redundancy of the unit ball", "split": split, "value": value})
     return rows
 

@@ -96,7 +96,7 @@ def _predictions(cell: Cell, one: Specimen, model: MLP, place: Place) -> list[Ro
     sixth is drawn by the cell's seed.
     """
     train, _ = place.data(cell["dataset"])
-    codes = encode(model, train, device=place.device)
+    codes = encode(model, train, device=place.device, progress=False)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(cell["seed"])).numpy()
     n_seen = len(train) // _SEEN
     seen = regions(codes[order[:n_seen]]).counts
