@@ -33,7 +33,7 @@ def test_readers_meet_the_old_file_until_the_new_one_is_whole(tmp_path: Path) ->
 
 def test_an_error_of_the_disk_names_the_file_that_was_meant(tmp_path: Path) -> None:
     path = tmp_path / "numbers.txt"
-    with pytest.raises(OSError, match="numbers.txt") as caught, whole_file(path) as unfinished:
+    with pytest.raises(OSError, match=r"numbers\.txt") as caught, whole_file(path) as unfinished:
         raise OSError(errno.ENOSPC, "No space left on device", str(unfinished))
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(path)

@@ -107,15 +107,45 @@ def test_the_slope_for_a_doubling_is_found_along_either_axis() -> None:
     np.testing.assert_allclose(sensitivities(values, y, along="y").slope, -0.3)
 
 
+def chart_of(along_x: np.ndarray, along_y: np.ndarray) -> np.ndarray:
+    """Three equal seeds of redundancies that depend on the column and on the row."""
+    return np.stack([along_y[:, None] + along_x[None, :]] * 3)
+
+
 def test_regimes_are_those_of_the_words() -> None:
-    """Redundancy falls with both axes, then with one, then not at all."""
-    x, y = 2.0 ** np.arange(9), 2.0 ** np.arange(9)
-    falls = np.clip(1 - 0.2 * np.arange(9), 0, 1)
-    redundancy = np.stack([falls[None, :] * falls[:, None]] * 3)
-    found = regimes_by_sensitivity(redundancy, np.ones_like(redundancy), x, y)
+    """Redundancy falls along both axes in one corner, along one in two others, and hardly along either in the last."""
+    axis = 2.0 ** np.arange(9)
+    falls = np.where(np.arange(9) < 4, 0.4 - 0.1 * np.arange(9), 0.0)
+    redundancy = chart_of(falls, falls)
+    found = regimes_by_sensitivity(redundancy, np.ones_like(redundancy), axis, axis)
     assert found[1, 1] == 0
-    assert found[8, 8] == 2
-    assert found[0, 8] in (1, 2)
+    assert found[7, 7] == 2
+    # what moves along one axis alone is critical, whichever it is
+    assert found[1, 7] == found[7, 1] == 1
+    assert found.tolist() == found.T.tolist()
+
+
+def test_what_is_more_redundant_than_all_that_improves_is_under_expressive() -> None:
+    axis = 2.0 ** np.arange(9)
+    along = np.array([0.53, 0.52, 0.51, 0.5, 0.3, 0.1, 0.0, 0.0, 0.0])
+    redundancy = chart_of(along, np.linspace(0.5, 0.0, 9))
+    found = regimes_by_sensitivity(redundancy, np.ones_like(redundancy), axis, axis)
+    assert found[0, 0] == 0
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_accuracy_that_moves_along_one_axis_alone_is_critical(axis: str) -> None:
+    places = 2.0 ** np.arange(5)
+    rises, still = 0.1 * np.arange(5), np.zeros(5)
+    accuracy = chart_of(rises, still) if axis == "x" else chart_of(still, rises)
+    assert (regimes_by_sensitivity(np.zeros_like(accuracy), accuracy, places, places) == 1).all()
+
+
+def test_a_quiet_corner_with_redundancy_left_is_not_sufficient() -> None:
+    axis = 2.0 ** np.arange(5)
+    redundancy = np.full((3, 5, 5), 0.5)
+    found = regimes_by_sensitivity(redundancy, np.ones_like(redundancy), axis, axis)
+    assert (found == 1).all()
 
 
 def test_thresholds_that_made_the_regimes_are_found_again() -> None:

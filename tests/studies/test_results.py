@@ -47,13 +47,13 @@ def test_a_series_has_mean_and_deviation_over_the_rest(tmp_path: Path) -> None:
 
 
 def test_a_series_is_in_the_order_of_its_column(tmp_path: Path) -> None:
-    widths = np.random.default_rng(0).permutation(200).tolist()
-    cells = [Cell("a.study", 1, {"width": width}) for width in widths]
+    rates = np.random.default_rng(0).random(200).tolist()
+    cells = [Cell("a.study", 1, {"rate": rate}) for rate in rates]
     for cell in cells:
-        write_cell(tmp_path, cell, [{"metric": "a", "value": -cell["width"]}])
-    axis, mean, sd, _ = series(Results.in_folder(tmp_path, cells), "width", "a")
-    np.testing.assert_array_equal(axis, np.arange(200))
-    np.testing.assert_array_equal(mean, -np.arange(200))
+        write_cell(tmp_path, cell, [{"metric": "a", "value": -cell["rate"]}])
+    axis, mean, sd, _ = series(Results.in_folder(tmp_path, cells), "rate", "a")
+    np.testing.assert_array_equal(axis, np.sort(rates))
+    np.testing.assert_array_equal(mean, -axis)
     assert not sd.any()
 
 
