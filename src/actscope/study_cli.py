@@ -224,7 +224,9 @@ def _echo_comparison(one: Run) -> None:
     if found.findings:
         table = Table("claim", "where", "verdict", "ours", box=None, header_style="bold", pad_edge=False)
         for claim, finding in found.findings:
-            table.add_row(claim.id, claim.where, finding.verdict, f"{finding.ours} {finding.why}".strip())
+            table.add_row(
+                claim.id, claim.where, finding.verdict, ". ".join(part for part in (finding.ours, finding.why) if part)
+            )
         console.print(table)
     if found.differences:
         table = Table(

@@ -11,13 +11,18 @@ from torch import nn
 
 from actscope import Codes
 from actscope.neurons import similarity_distribution
-from actscope.studies import run
-from actscope.studies.jiang2022.fcnn import ACTIVATIONS, NORMALIZATIONS, Normalization, fcnn, looking_after
+from actscope.studies import find_study, run
+from actscope.studies.jiang2022 import vgg16
+from actscope.studies.jiang2022.fcnn import ACTIVATIONS, NORMALIZATIONS, Normalization, fcnn, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import READINGS, SPLITS, Patterns, on_pre_activations
+from actscope.studies.jiang2022.regions import plane_of_labels
 from actscope.studies.jiang2022.similarity import pairs_with_different_labels, share_of_pairs_above
 from actscope.studies.jiang2022.toynetworks import ToyNetworks, Update, target
 from actscope.studies.jiang2022.variants import variants_of
-from actscope.training import Recipe, digits, fit
+from actscope.studies.looking import LookLog
+from actscope.studies.study import Place
+from actscope.training import digits
+from actscope.training.checkpoints import Checkpoints
 
 TOYS = [("sigmoid", 1.0, 1.0, "all layers", 0), ("relu", 15.0, 1.0, "hidden layer", 3)]
 
@@ -121,22 +126,121 @@ def test_normalization_moves_and_linear_layers_stay() -> None:
     assert orders[2][:2] == ["linear1", "tanh1"]
 
 
-def test_a_model_is_looked_at_after_the_updates_that_were_asked_for_and_no_other_models() -> None:
-    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
-    data = (torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2)
-    seen: list[tuple[int, float]] = []
-    recipe = Recipe(optimizer="sgd", lr=0.1, steps=7, batch_size=10)
+class StoppedError(Exception):
+    """A process that ends."""
 
-    def look(step: int, looked_at: nn.Module) -> None:
-        assert looked_at is model
-        seen.append((step, float(model.weight.detach()[0, 0])))
 
-    with looking_after(model, (2, 7), look):
-        fit(other, data, recipe=recipe)
-        fit(model, data, recipe=recipe)
-    fit(model, data, recipe=recipe)
-    assert [step for step, _ in seen] == [2, 7]
-    assert seen[0][1] != seen[1][1]
+def test_a_network_that_was_cut_off_goes_on_and_loses_nothing_of_what_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = find_study("jiang2022.similarity").grid(scale="smoke")
+    cell = fcnn_cell("a", 1, grid, activation="tanh", steps=60)
+    data, _ = digits()
+    per_epoch = -(-len(data) // 64)
+    assert per_epoch < 30  # so the first epoch ends before the cut
+
+    def look(step: int, model: nn.Module) -> list[dict[str, float | str]]:
+        return [{"metric": "weight", "value": float(model.get_submodule("linear1").weight.detach()[0, 0])}]
+
+    steps = (0, 5, per_epoch + 2, 31, 60)
+    whole, rows = train_and_look(cell, Place(tmp_path / "whole"), steps, look)
+    assert [row["step"] for row in rows] == list(steps)
+
+    def stopping(step: int, model: nn.Module) -> list[dict[str, float | str]]:
+        if step == 31:
+            raise StoppedError
+        return look(step, model)
+
+    place = Place(tmp_path / "cut")
+    monkeypatch.setattr(Checkpoints.__init__, "__defaults__", ((), 0.0, (), None))  # saves after every epoch
+    with pytest.raises(StoppedError):
+        train_and_look(cell, place, steps, stopping)
+    seen: list[int] = []
+    again, found = train_and_look(cell, place, steps, lambda step, model: (seen.append(step), look(step, model))[1])
+    assert seen
+    assert not {0, 5} & set(seen)
+    assert found == rows
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_a_line_that_was_cut_off_is_dropped_and_a_step_that_is_seen_again_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "cell" / "looked.jsonl"
+    log = LookLog(path)
+    log.add(5, [{"metric": "m", "value": 0.1}])
+    log.add(0, [{"metric": "m", "value": float("nan")}, {"metric": "n", "value": 1.0}])
+    path.write_text(path.read_text() + '{"step": 10, "ro')
+    again = LookLog(path)
+    assert [row["step"] for row in again.rows] == [0, 0, 5]
+    again.add(5, [{"metric": "m", "value": 0.2}])
+    again.add(10, [{"metric": "m", "value": 0.3}])
+    last = LookLog(path).rows
+    assert [(row["step"], row["value"]) for row in last[1:]] == [(0, 1.0), (5, 0.2), (10, 0.3)]
+
+
+def test_a_plane_goes_through_three_labels_and_patterns_in_it_are_those_of_its_points(tmp_path: Path) -> None:
+    _, test = digits()
+    section = plane_of_labels(test, 3)
+    labels = [int(test.y[(test.x.flatten(1).double() == x.flatten()).all(1)][0]) for x in section.examples]
+    assert len(set(labels)) == 3
+    assert np.abs(section.coordinates(section.examples)).max() <= 1
+    results = run("jiang2022.regions", tmp_path, scale="smoke", progress=False).results
+    for activation in ("sigmoid", "relu"):
+        seen, exact = (
+            results.query(
+                "select max(value) from results where activation = ? and normalization = 'none' and step = steps and metric = ?",
+                [activation, metric],
+            )[0][0]
+            for metric in ("patterns seen", "patterns")
+        )
+        pixels = results.query(
+            "select count(*), max(value) + 1, max(coarsest) from results where metric = 'pattern' and step = steps "
+            "and activation = ? and normalization = 'none'",
+            [activation],
+        )[0]
+        assert pixels[0] == pixels[2] ** 2
+        assert pixels[1] <= seen
+        if activation == "relu":
+            assert seen <= exact
+
+
+def test_similarity_of_a_vgg_is_the_share_of_neurons_in_one_interval(tmp_path: Path) -> None:
+    study = find_study("jiang2022.vgg16")
+    cell = next(cell for cell in study.cells(study.grid(scale="smoke")) if cell["activation"] == "sigmoid")
+    _, test = vgg16._images(cell, Place(tmp_path))
+    one, other = pairs_with_different_labels(test, 70, seed=0)
+    x = test.tensors[0]
+    model = vgg16._network(cell).eval()
+    with torch.no_grad():
+        for module in model.modules():  # running averages of its own
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.05, 0.2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = {row["metric"]: row["value"] for row in vgg16._rows(cell, model, x[one], x[other], device=None)}
+    seen: list[torch.Tensor] = []
+    for module in model.modules():
+        if isinstance(module, nn.Sigmoid):
+            module.register_forward_pre_hook(lambda m, i: seen.append(i[0].detach().flatten(1)))
+    with torch.no_grad():
+        logits = [model(x[which]) for which in (one, other)]
+    half = len(seen) // 2
+    intervals = [numpy_intervals(torch.cat(part, 1), (-0.5, 0.0, 0.5)) for part in (seen[:half], seen[half:])]
+    assert found["similarity"] == pytest.approx((intervals[0] == intervals[1]).mean(), abs=1e-5)
+    assert found["prediction distance"] == pytest.approx(float((logits[0] - logits[1]).norm(dim=1).mean()), rel=1e-5)
+    assert found["similarity by batch statistics"] < found["similarity"] < 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_rate_of_the_first_steps_is_that_of_the_whole_schedule() -> None:
+    study = find_study("jiang2022.vgg16")
+    early = next(cell for cell in study.cells(study.grid(scale="small")) if cell["part"] == "early").recipe
+    whole = next(cell for cell in study.cells(study.grid(scale="paper"))).recipe
+    assert early is not None
+    assert whole is not None
+    assert whole.n_steps(50_000) == 120 * 391
+    for step in (0, 30, 59):
+        rates = [r.lr_at(step, steps_per_epoch=391, n_steps=r.n_steps(50_000)) for r in (early, whole)]
+        assert rates[0] == pytest.approx(rates[1], rel=1e-9)
 
 
 def test_shares_of_pairs_are_those_of_the_librarys_distribution() -> None:

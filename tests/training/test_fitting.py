@@ -36,6 +36,13 @@ def net(seed: int = 0, **options: Any) -> MLP:
     return MLP(5, [7, 6], 3, seed=seed, **options)
 
 
+def images_to_pixels() -> nn.Sequential:
+    """Its second normalization sees maps of one pixel, its first does not."""
+    return nn.Sequential(
+        nn.BatchNorm2d(1), nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(3, 3)
+    )
+
+
 class Watched(nn.Module):
     """Remembers the examples of every training batch: number i of `numbered` has i as its only feature."""
 
@@ -260,6 +267,26 @@ def test_a_callback_that_changes_modes_or_draws_changes_nothing_in_training() ->
     assert models[1].training
 
 
+def test_the_callback_of_steps_sees_every_update_and_changes_nothing_in_training() -> None:
+    seen: list[tuple[int, Tensor]] = []
+
+    def look(step: int, model: nn.Module) -> None:
+        assert model.training or step == 0
+        seen.append((step, next(model.parameters()).detach().clone()))
+        model.eval()
+        torch.rand(10)
+
+    models = [nn.Sequential(net(batch_norm=True), nn.Dropout(0.2)) for _ in range(2)]
+    at_first = next(models[1].parameters()).detach().clone()
+    for model, callback in zip(models, (None, look), strict=True):
+        fit(model, blobs(), recipe=Recipe(steps=5, batch_size=16), on_step=callback)
+    assert [step for step, _ in seen] == [0, 1, 2, 3, 4, 5]
+    assert torch.equal(seen[0][1], at_first)
+    assert all(not torch.equal(one, other) for (_, one), (_, other) in itertools.pairwise(seen))
+    for ours, theirs in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_modes_are_restored_when_a_callback_fails() -> None:
     model = net().eval()
     with pytest.raises(KeyError):
@@ -338,6 +365,11 @@ def test_no_epochs_train_nothing() -> None:
             r"the model gives \(1, 2, 3\) for one example",
         ),
         (net(batch_norm=True), blobs(33), "33 examples in batches of 32 leave one alone"),
+        (
+            images_to_pixels(),
+            (torch.rand(33, 1, 2, 2), torch.arange(33) % 3),
+            r"\('2'\) cannot train on a batch of one: 33",
+        ),
         (net(), blobs(9).take(torch.arange(9)), "drop_last leaves nothing"),
     ],
     ids=[
@@ -348,6 +380,7 @@ def test_no_epochs_train_nothing() -> None:
         "empty",
         "not logits",
         "batch of one",
+        "batch of one pixel",
         "no batch",
     ],
 )

@@ -250,9 +250,8 @@ def draw_pixels(
     ax = _axes(ax, window)
     ax.imshow(picture, origin="lower", extent=window, interpolation="nearest", aspect="equal")
     borders = _pixel_borders(grid, window)
-    thickness = float(
-        np.clip(120 / max(grid.shape), 0.12, 1.0)
-    )  # a third of a pixel, which is about a point at 300 a side
+    pixel = ax.get_window_extent().width * 72 / ax.figure.dpi / max(grid.shape)  # in points
+    thickness = float(np.clip(0.3 * pixel, 0.12, 1.0))
     ax.add_collection(
         LineCollection(
             borders,

@@ -35,6 +35,7 @@ def fit(
     checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
     stop_after: float | None = None,
     on_epoch: Callable[[int, nn.Module], None] | None = None,
+    on_step: Callable[[int, nn.Module], None] | None = None,
     progress: bool = False,
 ) -> History:
     """How it went to train `model`, in place, to classify `train` by cross-entropy.
@@ -56,6 +57,8 @@ def fit(
             `unfinished`; the same call again goes on. Every call does at least one epoch.
         on_epoch: called as `on_epoch(epoch, model)` with 0 before training and after every epoch; it may change modes. Not called
             again for epochs that a run before has done.
+        on_step: called as `on_step(step, model)` with 0 before training and after every update, in training mode; it may change modes. A
+            run that goes on begins after the last epoch that was saved, and calls it again for updates done since.
         progress: whether to show a bar on stderr.
 
     Raises:
@@ -83,8 +86,8 @@ def fit(
     steps_per_epoch, n_steps = recipe.steps_per_epoch(len(x)), recipe.n_steps(len(x))
     x, y = x[: recipe.n_used(len(x))], y[: recipe.n_used(len(y))]
     tests = None if test is None else tensors_of("test", test, model, place)
-    check_batches(model, len(x), recipe)
     check_logits(model, x, y if tests is None else torch.cat([y, tests[1]]))
+    check_batches(model, len(x), recipe, example=x[:1])
 
     log = EpochLog()
     optimizer = optimizer_for(parameters, recipe)
@@ -96,6 +99,15 @@ def fit(
         done, order_state, log = found
     orders = BatchOrder(len(x), seed, state=order_state)
     n_epochs = -(-n_steps // steps_per_epoch)
+
+    def after_step(step: int) -> None:
+        if keeper is not None:
+            keeper.after_step(step)
+        if on_step is not None:
+            with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+                on_step(step, model)
+            model.train()
+
     with (
         modes_restored(model),
         _threads_for(model, recipe, place),
@@ -103,12 +115,13 @@ def fit(
     ):
         if on_epoch is not None and done == 0:
             on_epoch(0, model)
+        if on_step is not None and done == 0:
+            on_step(0, model)
         for first_step in range(done, 0 if log.stopped_early else n_steps, steps_per_epoch):
             steps = range(first_step, min(first_step + steps_per_epoch, n_steps))
             rates = [recipe.lr_at(step, steps_per_epoch=steps_per_epoch, n_steps=n_steps) for step in steps]
             order, model_seed = orders.next_epoch()
             order = order[: len(steps) * recipe.batch_size].to(place)
-            after_step = None if keeper is None else keeper.after_step
             start = time.perf_counter()
             with _drawing_from(model_seed, place):
                 losses, n_right = _train_epoch(model, x, y, order, rates, optimizer, recipe, steps.start, after_step)
@@ -147,7 +160,7 @@ def _train_epoch(
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     n_before: int,
-    after_step: Callable[[int], None] | None,
+    after_step: Callable[[int], None],
 ) -> tuple[Tensor, int]:
     """The loss of every update, and how many examples were classified correctly before the update on them."""
     model.train()
@@ -169,8 +182,7 @@ def _train_epoch(
         optimizer.step()
         losses[step] = loss.detach()
         n_right += (logits.detach().argmax(1) == labels).sum()
-        if after_step is not None:
-            after_step(n_before + step + 1)
+        after_step(n_before + step + 1)
     return losses.cpu(), int(n_right)
 
 
@@ -236,17 +248,47 @@ def _check_stop(stop_after: float | None, checkpoints: object) -> None:
         raise ValueError(f"stop_after={stop_after} needs checkpoints: without a folder no later call could go on")
 
 
-def check_batches(model: nn.Module, n_examples: int, recipe: Recipe) -> None:
-    """Refuses batches that the model cannot be trained on, or none."""
+def check_batches(model: nn.Module, n_examples: int, recipe: Recipe, *, example: Tensor | None = None) -> None:
+    """Refuses batches that the model cannot be trained on, or none.
+
+    Args:
+        model: what is to be trained.
+        n_examples: it is trained on.
+        recipe: how.
+        example: (1, …) one input, to see which normalizations of images get maps of one pixel; left out for a model without them.
+    """
     if recipe.drop_last and n_examples < recipe.batch_size:
         raise ValueError(f"drop_last leaves nothing: {n_examples} examples fill no batch of {recipe.batch_size}")
     n_last = n_examples % recipe.batch_size
     alone = recipe.batch_size == 1 or (n_last == 1 and not recipe.drop_last)
-    if alone and any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
+    if alone and (name := _normalization_of_one_value(model, example)):
         raise ValueError(
-            f"batch normalization cannot train on a batch of one: {n_examples} examples in batches of {recipe.batch_size}"
-            " leave one alone; choose another batch_size or drop_last=True"
+            f"batch normalization ('{name}') cannot train on a batch of one: {n_examples} examples in batches of"
+            f" {recipe.batch_size} leave one alone; choose another batch_size or drop_last=True"
         )
+
+
+def _normalization_of_one_value(model: nn.Module, example: Tensor | None) -> str:
+    """The name of a batch normalization to which one example gives one value of each feature; empty if there is none."""
+    found: list[str] = []
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm1d) and example is None:
+            return str(name)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):  # the one class that all of them share
+
+            def look(module: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+                if inputs[0].shape[2:].numel() == 1:
+                    found.append(name)
+
+            handles.append(module.register_forward_pre_hook(look))
+    if handles and example is not None:
+        with modes_restored(model), torch.no_grad():
+            model.eval()
+            model(example)
+    for handle in handles:
+        handle.remove()
+    return found[0] if found else ""
 
 
 _LARGE_STEP = 2 * 10**7

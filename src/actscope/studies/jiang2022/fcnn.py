@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Literal
 
-import torch
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from actscope.studies.cells import Cell, Plain
+from actscope.studies.looking import Look, fit_and_look
+from actscope.studies.results import Row
 from actscope.studies.study import Grid, Place
-from actscope.training import MLP, fit
+from actscope.training import MLP
 from actscope.training.recipes import named_recipe
 
-__all__ = ["ACTIVATIONS", "NORMALIZATIONS", "Normalization", "fcnn", "fcnn_cell", "looking_after", "train_and_look"]
+__all__ = ["ACTIVATIONS", "NORMALIZATIONS", "Normalization", "fcnn", "fcnn_cell", "train_and_look"]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
 Normalization = Literal["before", "after", "none"]
@@ -94,9 +93,9 @@ def fcnn_cell(
 
 
 def train_and_look(
-    cell: Cell, place: Place, steps: Collection[int], look: Callable[[int, nn.Module], None], *, train: bool = True
-) -> nn.Module:
-    """The cell's network, trained; `look` is called with 0 and the network before training, and after these updates."""
+    cell: Cell, place: Place, steps: Collection[int], look: Look, *, resumable: bool = True
+) -> tuple[nn.Module, list[Row]]:
+    """The network of a cell from `fcnn_cell`, trained, and what `fit_and_look` gives for it."""
     data, _ = place.data(cell["dataset"])
     model = fcnn(
         data.x.shape[1],
@@ -106,33 +105,5 @@ def train_and_look(
         width=cell["width"],
         depth=cell["depth"],
         seed=cell["seed"],
-    ).to(place.device or "cpu")
-    assert cell.recipe is not None
-    if 0 in steps:
-        look(0, model)
-    if train:
-        with looking_after(model, steps, look):
-            fit(model, data, recipe=cell.recipe, seed=cell["seed"], device=place.device, progress=bool(place.progress))
-    return model
-
-
-@contextmanager
-def looking_after(model: nn.Module, steps: Collection[int], look: Callable[[int, nn.Module], None]) -> Iterator[None]:
-    """Within this context, `look(step, model)` is called after these updates of the model, counted from 1.
-
-    Updates are steps of an optimizer of `torch.optim` that holds a parameter of the model.
-    """
-    wanted, own, count = frozenset(steps), {id(parameter) for parameter in model.parameters()}, 0
-
-    def after(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        nonlocal count
-        if any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
-            count += 1
-            if count in wanted:
-                look(count, model)
-
-    handle = register_optimizer_step_post_hook(after)
-    try:
-        yield
-    finally:
-        handle.remove()
+    )
+    return model, fit_and_look(model, data, cell, place, steps, look, resumable=resumable)

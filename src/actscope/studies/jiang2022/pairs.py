@@ -50,7 +50,7 @@ def _cells(grid: Grid) -> list[Cell]:
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
     for cell in cells:
         _, test = place.data(cell["dataset"])
-        model = train_and_look(cell, place, (), lambda step, model: None)
+        model, _ = train_and_look(cell, place, (), lambda step, model: ())
         x, y = test.subset(cell["examples"], seed=cell["seed"]).tensors
         one, other = np.triu_indices(len(x), 1)
         found = neurons.pair_relations(

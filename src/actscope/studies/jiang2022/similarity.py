@@ -86,7 +86,7 @@ def share_of_pairs_above(intervals: NDArray[np.uint8], thresholds: Sequence[floa
 
 
 class _Look:
-    """What one network is looked at with, and what was seen."""
+    """What one network is looked at with, and what is seen of it."""
 
     def __init__(self, cell: Cell, test: LabelledData) -> None:
         self.cell, self.rows = cell, list[Row]()
@@ -107,35 +107,37 @@ class _Look:
             batch_statistics=batch_statistics,
         )
 
-    def __call__(self, step: int, model: nn.Module) -> None:
+    def __call__(self, step: int, model: nn.Module) -> list[Row]:
+        self.rows = []
         n, last = len(self.one), self.cell["steps"]
         both = self.patterns(torch.cat([self.one, self.other]), model)
         distance = (both.logits[:n] - both.logits[n:]).norm(dim=1)
-        self.add(step, "prediction distance", float(distance.mean()))
-        self.add(step, "prediction distance deviation", float(distance.std()))
+        self.add("prediction distance", float(distance.mean()))
+        self.add("prediction distance deviation", float(distance.std()))
         for reading in both.readings:
             for split in SPLITS[self.cell["activation"]]:
                 where = {"reading": reading, "breakpoints": split_name(split)}
                 intervals = both.intervals(reading, split)
                 agreeing = intervals[:n] == intervals[n:]
-                self.add(step, "similarity", float(agreeing.mean()), **where)
+                self.add("similarity", float(agreeing.mean()), **where)
                 if step in (0, last):
                     for layer, part in enumerate(both.by_layer(agreeing.astype(np.uint8)), start=1):
-                        self.add(step, "similarity of a layer", float(part.mean()), layer=layer, **where)
+                        self.add("similarity of a layer", float(part.mean()), layer=layer, **where)
                     counts = np.stack([intervals == k for k in range(len(split) + 1)])
                     by_neuron, by_example = (float(counts.mean(axis=axis).max(axis=0).mean()) for axis in (1, 2))
-                    self.add(step, "share in the neuron's commonest interval", by_neuron, **where)
-                    self.add(step, "share in the example's commonest interval", by_example, **where)
+                    self.add("share in the neuron's commonest interval", by_neuron, **where)
+                    self.add("share in the example's commonest interval", by_example, **where)
         if step in (0, last):
-            self.sets(step, model)
+            self.sets(model)
         if step == last:
             alike = self.patterns(torch.cat([self.one, self.other]), model, batch_statistics=True)
             intervals = alike.intervals("pre-activation", PAIR_SPLITS[self.cell["activation"]])
-            self.add(step, "similarity by batch statistics", float((intervals[:n] == intervals[n:]).mean()))
-            self.add(step, "accuracy", evaluate(model, (self.x, self.y)).accuracy)
-            self.layers(step, model)
+            self.add("similarity by batch statistics", float((intervals[:n] == intervals[n:]).mean()))
+            self.add("accuracy", evaluate(model, (self.x, self.y)).accuracy)
+            self.layers(model)
+        return self.rows
 
-    def sets(self, step: int, model: nn.Module) -> None:
+    def sets(self, model: nn.Module) -> None:
         """PS_D of the combined set, and its mean over the sets of one label."""
         for name, sets in (("combined", [self.combined]), ("single", self.single)):
             every = [self.patterns(one, model) for one in sets if len(one) > 1]
@@ -144,9 +146,9 @@ class _Look:
                     shares = [share_of_pairs_above(one.intervals(reading, split), THRESHOLDS) for one in every]
                     where = {"reading": reading, "breakpoints": split_name(split), "set": name}
                     for threshold, share in zip(THRESHOLDS, np.mean(shares, axis=0), strict=True):
-                        self.add(step, "share of pairs", float(share), threshold=threshold, **where)
+                        self.add("share of pairs", float(share), threshold=threshold, **where)
 
-    def layers(self, step: int, model: nn.Module) -> None:
+    def layers(self, model: nn.Module) -> None:
         """Mean and variance of each layer's post-activations on the examples of the pairs."""
         found: list[Tensor] = []
         names = [f"{self.cell['activation']}{k}" for k in range(1, self.cell["depth"] + 1)]
@@ -154,24 +156,23 @@ class _Look:
             model.get_submodule(name).register_forward_hook(lambda module, inputs, output: found.append(output))
             for name in names
         ]
-        model.eval()  # training sets its own mode at every epoch; this is its end
+        model.eval()
         with torch.no_grad():
             model(self.x[torch.cat([self.one, self.other])].to(next(model.parameters()).device))
         for hook in hooks:
             hook.remove()
         for layer, values in enumerate(found, start=1):
-            self.add(step, "post-activation mean", float(values.mean()), layer=layer)
-            self.add(step, "post-activation variance", float(values.var()), layer=layer)
+            self.add("post-activation mean", float(values.mean()), layer=layer)
+            self.add("post-activation variance", float(values.var()), layer=layer)
 
-    def add(self, step: int, metric: str, value: float, **where: str | float) -> None:
-        self.rows.append({"step": step, "metric": metric, **where, "value": value})
+    def add(self, metric: str, value: float, **where: str | float) -> None:
+        self.rows.append({"metric": metric, **where, "value": value})
 
 
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
     for cell in cells:
-        look = _Look(cell, place.data(cell["dataset"])[1])
-        train_and_look(cell, place, looked_at(cell["steps"]), look)
-        yield cell, look.rows
+        _, rows = train_and_look(cell, place, looked_at(cell["steps"]), _Look(cell, place.data(cell["dataset"])[1]))
+        yield cell, rows
 
 
 SIMILARITY = Study(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
 from actscope.studies.jiang2022.fcnn import ACTIVATIONS, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.similarityfigures import COLOURS
+from actscope.studies.looking import Look
 from actscope.studies.printed import PrintedValue, printed_table
 from actscope.studies.results import Results, Row, series
 from actscope.studies.study import Grid, Place, Study
@@ -58,54 +60,42 @@ def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[R
         _, test = place.data(cell["dataset"])
         x, _ = test.subset(min(_EXAMPLES, len(test)), seed=cell["seed"]).tensors
         chosen = torch.randperm(cell["width"], generator=torch.Generator().manual_seed(cell["seed"]))[:_NEURONS]
-        rows: list[Row] = []
-        n, window, every = cell["steps"], cell["window"], cell["read_every"]
-        watches: list[neurons.Watch] = []
-
-        def look(step: int, model: nn.Module, cell: Cell = cell, x: Tensor = x, chosen: Tensor = chosen) -> None:
-            rows.extend({"step": step, **row} for row in _post_activations(cell, model, x, chosen))  # noqa: B023  # used at once
-
-        model = None
+        n, window = cell["steps"], cell["window"]
+        look = partial(_post_activations, cell, x=x, chosen=chosen)
         steps = sorted({*range(0, n + 1, window), n})
-        if cell["watched"]:
-            model = _watched(cell, place, steps, look, watches)
-            rows += _ratios(watches[0].log, every=every, window=window, depth=cell["depth"])
-        else:
-            model = train_and_look(cell, place, steps, look)
+        model, rows = (
+            _watched(cell, place, steps, look) if cell["watched"] else train_and_look(cell, place, steps, look)
+        )
         rows.append({"step": n, "metric": "accuracy", "value": evaluate(model, test, device=place.device).accuracy})
         yield cell, rows
 
 
-def _watched(cell: Cell, place: Place, steps: Sequence[int], look: Any, watches: list[neurons.Watch]) -> nn.Module:
-    """The trained network, watched from its first step on."""
+def _watched(cell: Cell, place: Place, steps: Sequence[int], look: Look) -> tuple[nn.Module, list[Row]]:
+    """The trained network, watched from its first step on, and the rows of `look` and of the watch; a run of it does not go on."""
     every, window = cell["read_every"], cell["window"]
-    context: Any = nullcontext()
+    with ExitStack() as watching:
+        watches: list[neurons.Watch] = []
 
-    def begin(step: int, model: nn.Module) -> None:
-        nonlocal context
-        if step == 0:
-            context = neurons.watch(model, every=window if every == 1 else every, average=every == 1)
-            watches.append(context.__enter__())
-        look(step, model)
+        def begin(step: int, model: nn.Module) -> Iterable[Row]:
+            if step == 0:
+                watch = neurons.watch(model, every=window if every == 1 else every, average=every == 1)
+                watches.append(watching.enter_context(watch))
+            return look(step, model)
 
-    try:
-        return train_and_look(cell, place, steps, begin)
-    finally:
-        context.__exit__(None, None, None)
+        model, rows = train_and_look(cell, place, steps, begin, resumable=False)
+    return model, [*rows, *_ratios(watches[0].log, every=every, window=window, depth=cell["depth"])]
 
 
-def _post_activations(cell: Cell, model: nn.Module, x: Tensor, chosen: Tensor) -> Iterator[Row]:
+def _post_activations(cell: Cell, step: int, model: nn.Module, *, x: Tensor, chosen: Tensor) -> Iterator[Row]:
     """Mean and variance of the chosen neurons' post-activations in each layer, in eval mode."""
     found: list[Tensor] = []
     hooks = [
         model.get_submodule(f"{cell['activation']}{k}").register_forward_hook(lambda m, i, output: found.append(output))
         for k in range(1, cell["depth"] + 1)
     ]
-    training = model.training
     model.eval()
     with torch.no_grad():
         model(x.to(next(model.parameters()).device))
-    model.train(training)
     for hook in hooks:
         hook.remove()
     for layer, values in enumerate(found, start=1):
