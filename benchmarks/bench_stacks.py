@@ -1,4 +1,4 @@
-"""Many small networks trained as one, against a loop over a DataLoader for one network after the other."""
+"""Many small networks trained, evaluated and encoded as one, against a loop over them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from actscope.training import MLP, LabelledData, Recipe, stacks
-from benchmarks.measure import Row
+from actscope import encode
+from actscope.training import MLP, LabelledData, Recipe, evaluate, stacks
+from benchmarks.measure import Row, alternating_seconds, median_seconds
 
 _WIDTHS = (3, 7, 10, 15, 20, 23, 27, 30, 33, 37, 40, 43, 47, 50, 53, 57, 60, 65, 70, 75, 80, 90, 100)
 """Of He et al. 2021, Figure 2."""
@@ -31,6 +32,33 @@ def run() -> list[Row]:
             "115 networks 784-(3 … 100)-10, 5 batch orders", mnist, _sparse(), n_seeds=5, batch_size=128, goals=(15, 8)
         ),
         *_rows("40 networks 3072-5×(10 … 200)-10, 2 orders", deep, _dense(), n_seeds=2, batch_size=64, goals=(None, 3)),
+        *_readings(mnist, _sparse().take(torch.arange(10_000))),
+    ]
+
+
+def _readings(models: list[MLP], data: LabelledData) -> list[Row]:
+    """Every fifth network of Figure 2 on as many images as MNIST's test set has."""
+    some = models[::5]
+    work = "23 networks 784-(3 … 100)-10, 10,000 images"
+    return [
+        Row(
+            f"codes of {work}",
+            "encode, one model at a time",
+            *alternating_seconds(
+                lambda: [encode(model, data, progress=False) for model in some],
+                lambda: stacks.encode(some, data, progress=False),
+                repeats=3,
+            ),
+            None,
+        ),
+        Row(
+            f"accuracies of {work}",
+            "evaluate, one model at a time",
+            *alternating_seconds(
+                lambda: [evaluate(model, data) for model in some], lambda: stacks.evaluate(some, data), repeats=3
+            ),
+            None,
+        ),
     ]
 
 
@@ -67,10 +95,11 @@ def _rows(
         cores.append(ours_used / together[-1])
         per_core.append(used * _PART / len(some) * len(models) / ours_used)
     naive, ours = statistics.median(one_by_one), statistics.median(together)
+    share = _multiplications(models, len(data)) / ours / _sgemm()
     note = (
         f"{statistics.median(cores):.1f} cores at work, {statistics.median(per_core):.3g} × per core; "
         f"{len(models) / ours:.3g} epochs of one model a second, "
-        f"one by one {len(models) / naive:.3g}; "
+        f"one by one {len(models) / naive:.3g}; {share:.0%} of sgemm, zeros of the inputs counted; "
         f"an epoch each, one by one extrapolated from {n_steps // _PART} steps of {len(some)} models"
     )
     loop = "DataLoader, Adam, one model at a time, one thread"
@@ -78,6 +107,20 @@ def _rows(
         Row(what, loop, naive, ours, goals[0], note),
         Row(what, "two such processes, taken as twice as fast", naive / 2, ours, goals[1]),
     ]
+
+
+def _multiplications(models: list[MLP], n_examples: int) -> float:
+    """Of the products of an epoch of each: forward, and backward by kernels and, but for the first layer, by inputs."""
+    first = [next(p for p in model.parameters() if p.ndim == 2).numel() for model in models]
+    every = [sum(p.numel() for p in model.parameters() if p.ndim == 2) for model in models]
+    return n_examples * float(sum(3 * all_of - one for all_of, one in zip(every, first, strict=True)))
+
+
+def _sgemm() -> float:
+    """Multiplications a second of large square matrices, with as many threads as PyTorch has."""
+    n = 2048
+    a, b = torch.rand(2, n, n)
+    return n**3 / median_seconds(lambda: a @ b)
 
 
 def _train(model: nn.Module, batches: Iterator[Sequence[torch.Tensor]], n_steps: int) -> None:

@@ -1,4 +1,4 @@
-"""Many small models trained as one, each exactly as if alone."""
+"""Many small models trained, evaluated and encoded as one, each exactly as if alone."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from actscope.training.history import DivergenceError, History
 from actscope.training.models import MLP
 from actscope.training.recipes import Recipe
 from actscope.training.stacking.gathering import members_of, tests_of
+from actscope.training.stacking.inputs import Inputs
 from actscope.training.stacking.keeping import Keeper
 from actscope.training.stacking.members import Member
 from actscope.training.stacking.planning import memory_limit, plan
+from actscope.training.stacking.reading import encode, evaluate
 from actscope.training.stacking.running import run
 
-__all__ = ["Checkpoints", "Stack", "StackDivergenceError", "fit"]
+__all__ = ["Checkpoints", "Stack", "StackDivergenceError", "encode", "evaluate", "fit"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -176,6 +178,8 @@ def _run_all(
     stop = threading.Event()
     n_cores, n_workers = n_workers, min(n_workers, len(stacks))
 
+    examples = {dtype: (Inputs(x.flatten(1)), y) for dtype, (x, y) in tests.items()} if tests is not None else None
+
     def train(members: list[Member]) -> None:
         def after_epoch(members: Sequence[Member], read: Callable[[], None]) -> None:
             keeper.after_epoch(members, read)
@@ -183,7 +187,7 @@ def _run_all(
 
         run(
             members,
-            test=None if tests is None else tests[members[0].dtype],
+            test=None if examples is None else examples[members[0].dtype],
             stopping=stop.is_set,
             after_epoch=after_epoch,
             after_step=keeper.after_step if keeper.keeps_steps else None,

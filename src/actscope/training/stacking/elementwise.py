@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-__all__ = ["Activation", "Normalization", "Rectifier"]
+__all__ = ["Activation", "FixedNormalization", "Normalization", "Rectifier"]
 
 
 @dataclass(eq=False)
@@ -64,6 +64,31 @@ class Normalization:
 
 
 @dataclass(eq=False)
+class FixedNormalization:
+    """Batch normalization of some rows, in eval mode: y = γ·(z - mean) / √(var + ε) + β with the running averages.
+
+    Attributes:
+        z, y, weight, bias, running_mean, running_var, eps: as those of `Normalization`.
+    """
+
+    z: Tensor
+    y: Tensor
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    eps: Tensor
+
+    def forward(self) -> None:
+        """Fills `y`."""
+        scale = torch.rsqrt(self.running_var + self.eps)[:, None] * self.weight
+        torch.sub(self.z, self.running_mean[:, None], out=self.y).mul_(scale).add_(self.bias)
+
+    def backward(self) -> None:
+        """Nothing: what is only read is not trained."""
+
+
+@dataclass(eq=False)
 class Rectifier:
     """ReLU of some rows.
 
@@ -95,6 +120,7 @@ class Activation:
         parameters: the stack's own values of the module's parameters, by name.
         gradients: where their gradients go, by name.
         y, out, d: as those of `Rectifier`; `out` is not `y`.
+        training: whether `backward` follows.
     """
 
     module: nn.Module
@@ -103,12 +129,15 @@ class Activation:
     y: Tensor
     out: Tensor
     d: Tensor
+    training: bool = True
 
     def forward(self) -> None:
         """Fills `out`."""
-        with torch.enable_grad():
-            self._y = self.y.detach().requires_grad_()
-            self._leaves = {name: value.detach().requires_grad_() for name, value in self.parameters.items()}
+        with torch.set_grad_enabled(self.training):
+            self._y = self.y.detach().requires_grad_(self.training)
+            self._leaves = {
+                name: value.detach().requires_grad_(self.training) for name, value in self.parameters.items()
+            }
             # a copy for a module that works in place
             inputs = self._y.t().clone() if getattr(self.module, "inplace", False) else self._y.t()
             self._result: Tensor = functional_call(self.module, self._leaves, (inputs,)).t()

@@ -82,11 +82,10 @@ class Inputs:
                 places[columns] = np.arange(len(columns))
                 starts = np.concatenate([[0], np.cumsum(self._counted()[0].numpy())])
                 x = self.x.detach().numpy()
-                found = SparseExamples(
-                    starts, np.empty(starts[-1], np.int32), np.empty(starts[-1], x.dtype), len(columns)
-                )
-                compress(x, places, found.starts, found.columns, found.values)
-                self._sparse[dropping] = found
+                # with room for one more, which `compress` needs
+                entries = np.empty(starts[-1] + 1, np.int32), np.empty(starts[-1] + 1, x.dtype)
+                compress(x, places, starts, *entries)
+                self._sparse[dropping] = SparseExamples(starts, entries[0][:-1], entries[1][:-1], len(columns))
             return self._sparse[dropping]
 
     def _is_simple(self) -> bool:

@@ -128,22 +128,24 @@ class Member:
         return sum(p.numel() for p in self.model.parameters())
 
 
-def layers_of(model: object, what: str) -> tuple[Layer, ...]:
-    """The layers of `model`, which an error calls `what`.
+def layers_of(
+    model: object, what: str, *, instead: str = "train it with fit", trained: bool = True
+) -> tuple[Layer, ...]:
+    """The layers of `model`, which an error calls `what`, saying what to do `instead`; only one that is `trained` must not be frozen.
 
     Raises:
         TypeError: no `MLP`, or one with modules that a stack cannot run as the model would.
         ValueError: frozen parameters, or batch normalization without running averages.
     """
     if type(model) is not MLP:
-        raise TypeError(f"{what} is a {type(model).__name__}; a stack takes MLPs: train other models with fit")
-    if frozen := [name for name, p in model.named_parameters() if not p.requires_grad]:
+        raise TypeError(f"{what} is a {type(model).__name__}; a stack takes MLPs: {instead}")
+    if trained and (frozen := [name for name, p in model.named_parameters() if not p.requires_grad]):
         raise ValueError(
             f"{what} has frozen parameters ({', '.join(frozen)}), and a stack trains all: train it with fit"
         )
     modules = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if name]
     if len({id(p) for p in model.parameters()}) < sum(len(list(module.parameters())) for _, module in modules):
-        raise ValueError(f"{what} has layers that share parameters: train it with fit")
+        raise ValueError(f"{what} has layers that share parameters: {instead}")
     layers: list[Layer] = []
     while modules:
         linear_name, linear = modules.pop(0)
@@ -160,8 +162,6 @@ def layers_of(model: object, what: str) -> tuple[Layer, ...]:
             activation_name, activation = modules.pop(0)
             if type(activation) not in _KINDS:
                 known = ", ".join(kind.__name__ for kind in _KINDS)
-                raise TypeError(
-                    f"{what}: '{activation_name}' is {activation}; a stack runs {known}: train others with fit"
-                )
+                raise TypeError(f"{what}: '{activation_name}' is {activation}; a stack runs {known}: {instead}")
         layers.append(Layer(linear_name, linear, norm_name, norm, activation_name, activation))
     return tuple(layers)

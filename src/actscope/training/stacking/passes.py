@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from actscope.training.stacking.elementwise import Activation, Normalization, Rectifier
+from actscope.training.stacking.elementwise import Activation, FixedNormalization, Normalization, Rectifier
 from actscope.training.stacking.first import DenseFirst, First, SparseFirst
 from actscope.training.stacking.inputs import SparseExamples
 from actscope.training.stacking.layout import Layout, runs
@@ -15,6 +15,8 @@ from actscope.training.stacking.losses import CrossEntropy
 from actscope.training.stacking.products import SMALL, Bias, Product, SmallProducts
 
 __all__ = ["Averages", "Pass"]
+
+Between = Activation | FixedNormalization | Normalization | Rectifier
 
 
 class Averages:
@@ -24,6 +26,11 @@ class Averages:
         self._layout = layout
         sizes = [rows[-1].stop for rows in layout.rows]
         self.mean, self.var, self.momentum, self.eps = ([like.new_zeros(n) for n in sizes] for _ in range(4))
+        self.fill()
+
+    def fill(self) -> None:
+        """Takes them from the models."""
+        layout = self._layout
         for place, member in enumerate(layout.members):
             for level, layer in enumerate(member.hidden):
                 if layer.norm is not None:
@@ -61,6 +68,7 @@ class Pass:
         examples: all of them, with the inputs in use, (n, n_inputs) or sparse as the layout has inputs first.
         labelled: which row of the labels is each model's, by place.
         n_examples: of a batch.
+        training: whether models are in training mode, else in eval mode, in which there is only `evaluate`.
 
     Attributes:
         losses: (n_models,) mean cross-entropy of each model on the last batch, by place.
@@ -77,12 +85,17 @@ class Pass:
         *,
         labelled: Sequence[int],
         n_examples: int,
+        training: bool = True,
     ) -> None:
         self._layout, self._parameters, self._gradients = layout, parameters, gradients
+        self._training = training
         n_rows = [rows[-1].stop for rows in layout.rows]
         self._z = [parameters.new_empty(n, n_examples) for n in n_rows]
         self._h = [parameters.new_empty(n, n_examples) for n in n_rows]
         self._d = [parameters.new_empty(n, n_examples) for n in n_rows]
+        self._y = [
+            {place: z[rows] for place, rows in enumerate(of)} for z, of in zip(self._z, layout.rows, strict=True)
+        ]
         self._logits = parameters.new_empty(layout.logit_rows[-1].stop, n_examples)
         self._d_logits = torch.empty_like(self._logits)
         self.losses = parameters.new_empty(len(layout.members))
@@ -125,6 +138,17 @@ class Pass:
         for loss in self._losses:
             loss(labels)
         self._backward()
+
+    def evaluate(self, rows: Tensor, labels: Tensor | None = None) -> None:
+        """Fills what `pre_activations` gives, and with labels `losses` and `n_right`; arguments are those of a call."""
+        self._forward(rows)
+        if labels is not None:
+            for loss in self._losses:
+                loss(labels)
+
+    def pre_activations(self, place: int, level: int) -> Tensor:
+        """(width, n_examples) what goes into an activation of the model at `place`, for the last batch; the next one overwrites it."""
+        return self._y[level][place]
 
     def _forward(self, rows: Tensor) -> None:
         self._first.forward(rows)
@@ -207,9 +231,9 @@ class Pass:
             products.append(SmallProducts(table, self._parameters, self._gradients, *before, *into_both))
         return products
 
-    def _between(self, level: int, averages: Averages) -> list[Normalization | Rectifier | Activation]:
+    def _between(self, level: int, averages: Averages) -> list[Between]:
         layout, members = self._layout, self._layout.members
-        operations: list[Normalization | Rectifier | Activation] = []
+        operations: list[Between] = []
 
         def kind(place: int) -> tuple[bool, str | int]:
             layer = members[place].layers[level]
@@ -225,6 +249,9 @@ class Pass:
                 normalization = self._normalization(run, level, rows, averages)
                 operations.append(normalization)
                 y = normalization.y
+                for place in run:
+                    of_place = layout.rows[level][place]
+                    self._y[level][place] = y[of_place.start - rows.start : of_place.stop - rows.start]
             assert layer.activation is not None
             if type(layer.activation) is nn.ReLU:
                 operations.append(Rectifier(y, out, d))
@@ -235,24 +262,27 @@ class Pass:
                 }
                 own = {name: slot.of(self._parameters) for name, slot in slots.items()}
                 gradients = {name: slot.of(self._gradients) for name, slot in slots.items()}
-                operations.append(Activation(layer.activation, own, gradients, y, out, d))
+                operations.append(Activation(layer.activation, own, gradients, y, out, d, self._training))
         return operations
 
-    def _normalization(self, run: list[int], level: int, rows: slice, averages: Averages) -> Normalization:
+    def _normalization(
+        self, run: list[int], level: int, rows: slice, averages: Averages
+    ) -> Normalization | FixedNormalization:
         layout, members = self._layout, self._layout.members
         spans = [
             layout.span(*(layout.slot(p, f"{members[p].layers[level].norm_name}.{name}") for p in (run[0], run[-1])))
             for name in ("weight", "bias")
         ]
         z = self._z[level][rows]
-        return Normalization(
-            z,
-            torch.empty_like(z),
-            self._d[level][rows],
-            *(self._parameters[span][:, None] for span in spans),
-            *(self._gradients[span] for span in spans),
-            *(values[level][rows] for values in (averages.mean, averages.var, averages.momentum, averages.eps)),
+        weight, bias = (self._parameters[span][:, None] for span in spans)
+        mean, var, momentum, eps = (
+            values[level][rows] for values in (averages.mean, averages.var, averages.momentum, averages.eps)
         )
+        if not self._training:
+            return FixedNormalization(z, torch.empty_like(z), weight, bias, mean, var, eps)
+        d_weight, d_bias = (self._gradients[span] for span in spans)
+        d = self._d[level][rows]
+        return Normalization(z, torch.empty_like(z), d, weight, bias, d_weight, d_bias, mean, var, momentum, eps)
 
     def _loss(self, run: list[int], labelled: Sequence[int]) -> CrossEntropy:
         rows = slice(self._layout.logit_rows[run[0]].start, self._layout.logit_rows[run[-1]].stop)

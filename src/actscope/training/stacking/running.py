@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from actscope.training.evaluating import evaluate_tensors
 from actscope.training.fitting import divergence, mean_over_examples
 from actscope.training.ordering import BatchOrder
 from actscope.training.stacking.descent import Descent
+from actscope.training.stacking.inputs import Inputs
 from actscope.training.stacking.layout import Layout
 from actscope.training.stacking.members import Member
 from actscope.training.stacking.passes import Averages, Pass
+from actscope.training.stacking.together import Together
 
 __all__ = ["Stopped", "run"]
 
@@ -26,7 +27,7 @@ class Stopped(Exception):  # noqa: N818  # no error, but somebody's wish
 def run(
     members: Sequence[Member],
     *,
-    test: tuple[Tensor, Tensor] | None,
+    test: tuple[Inputs, Tensor] | None,
     stopping: Callable[[], bool],
     after_epoch: Callable[[Sequence[Member], Callable[[], None]], None],
     after_step: Callable[[Sequence[Member], int, Callable[[], None]], None] | None = None,
@@ -35,7 +36,7 @@ def run(
 
     Args:
         members: the models, all equally far.
-        test: examples to test every model on after every epoch, in the models' type and on their device.
+        test: examples to test every model on after every epoch, in the models' type, and their labels, (n,) int64.
         stopping: asked before every update; if it says so, training ends with `Stopped`.
         after_epoch: called after every epoch with the models and a function that gives them their weights and averages,
             which they else have only at their end.
@@ -43,11 +44,12 @@ def run(
     """
     while members:
         stack = _Stack(members)
+        together = None if test is None else Together(members, test[0])
         while not any(member.finished for member in members):
             stack.train_epoch(stopping, after_step)
-            if test is not None:
+            if test is not None and together is not None:
                 stack.read()
-                _test(members, *test)
+                _test(members, together, test[1])
             after_epoch(members, stack.read)
         stack.read()
         # what is left goes on in a smaller stack
@@ -150,12 +152,13 @@ def _record(member: Member, losses: Tensor, accuracy: float, n_examples: int, se
         log.stopped_early = True
 
 
-def _test(members: Iterable[Member], x: Tensor, y: Tensor) -> None:
+def _test(members: Iterable[Member], together: Together, y: Tensor) -> None:
+    together.refresh()
+    tested = together.evaluate(y)
     for member in members:
         if member.error is None:
-            tested = evaluate_tensors(member.model, x, y, batch_size=1024)
-            member.log.test_loss.append(tested.loss)
-            member.log.test_accuracy.append(tested.accuracy)
+            member.log.test_loss.append(tested[member.index].loss)
+            member.log.test_accuracy.append(tested[member.index].accuracy)
 
 
 def _weights(member: Member, name: str) -> Tensor:

@@ -1,8 +1,8 @@
 """Products of sparse examples with a wide kernel, which a dense product of the zeros too would take longer for.
 
 PyTorch's own sparse products take one row of the kernel at a time from memory and write the gradient as many times as an input occurs;
-these take six at a time, and write every row of the gradient once. Import this inside the function that needs it: it imports numba.
-Arrays are numpy's, C-contiguous. Examples are rows in compressed form: those of example i are the entries from
+these keep a strip of the sum in registers, and write every row of the gradient once. Import this inside the function that needs it: it
+imports numba. Arrays are numpy's, C-contiguous. Examples are rows in compressed form: those of example i are the entries from
 `starts[i]` to `starts[i + 1]`, each a column and a value.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from actscope.training.stacking.compiling import compiled
+from actscope.training.stacking.rowsums import VECTOR_BYTES, add_strip_1, add_strip_2, add_strip_6
 
 __all__ = ["add_up", "compress", "count", "gather", "gather_by_input"]
 
@@ -23,30 +24,25 @@ def add_up(starts: np.ndarray, places: np.ndarray, values: np.ndarray, table: np
         starts: (n_rows + 1,) int64.
         places: (n_entries,) int32, rows of the table.
         values: (n_entries,) floating.
-        table: (n, width).
+        table: (n, width); a row is some whole vectors of `VECTOR_BYTES`.
         out: (n_rows, width), overwritten.
     """
     width = table.shape[1]
-    for i in range(out.shape[0]):
-        total = out[i]
-        for j in range(width):
-            total[j] = 0
-        k, end = starts[i], starts[i + 1]
-        while k + 6 <= end:
-            value0, value1, value2 = values[k], values[k + 1], values[k + 2]
-            value3, value4, value5 = values[k + 3], values[k + 4], values[k + 5]
-            row0, row1, row2 = table[places[k]], table[places[k + 1]], table[places[k + 2]]
-            row3, row4, row5 = table[places[k + 3]], table[places[k + 4]], table[places[k + 5]]
-            for j in range(width):
-                total[j] += (value0 * row0[j] + value1 * row1[j] + value2 * row2[j]) + (
-                    value3 * row3[j] + value4 * row4[j] + value5 * row5[j]
-                )
-            k += 6
-        while k < end:
-            value0, row0 = values[k], table[places[k]]
-            for j in range(width):
-                total[j] += value0 * row0[j]
-            k += 1
+    lanes = VECTOR_BYTES // table.itemsize
+    numbers, totals = table.reshape(-1), out.reshape(-1)
+    at = 0
+    # a strip of the table stays in the cache while all rows go over it
+    while at < width:
+        left = (width - at) // lanes
+        for i in range(out.shape[0]):
+            first, last, to = starts[i], starts[i + 1], i * width + at
+            if left >= 6:
+                add_strip_6(values, places, first, last, numbers, at, width, totals, to)
+            elif left >= 2:
+                add_strip_2(values, places, first, last, numbers, at, width, totals, to)
+            else:
+                add_strip_1(values, places, first, last, numbers, at, width, totals, to)
+        at += lanes * (6 if left >= 6 else 2 if left >= 2 else 1)
 
 
 @compiled
@@ -61,14 +57,16 @@ def count(x: np.ndarray, of_rows: np.ndarray, of_columns: np.ndarray) -> None:
 
 @compiled
 def compress(x: np.ndarray, places: np.ndarray, starts: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
-    """Fills the compressed rows of `x`, which begin at `starts`; column j is called `places[j]`, (n_inputs,) int32."""
+    """Fills the compressed rows of `x`, which begin at `starts`; column j is called `places[j]`, (n_inputs,) int32.
+
+    Columns and values must have room for one entry more, which is left undefined.
+    """
     for i in range(x.shape[0]):
         k = starts[i]
         for j in range(x.shape[1]):
-            if x[i, j] != 0:
-                columns[k] = places[j]
-                values[k] = x[i, j]
-                k += 1
+            # written without asking: what is zero is written over, which is faster than guessing wrong
+            columns[k], values[k] = places[j], x[i, j]
+            k += x[i, j] != 0
 
 
 @compiled
