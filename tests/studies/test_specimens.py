@@ -85,3 +85,12 @@ def test_groups_that_are_trained_apart_come_to_the_same(tmp_path: Path) -> None:
     )
     for cell in CELLS:
         assert apart[cell][0]["value"] == pytest.approx(together[cell][0]["value"], rel=1e-4)
+
+
+def test_a_network_that_was_stopped_early_stays_as_it_was_at_later_steps(tmp_path: Path) -> None:
+    recipe = Recipe(lr=0.3, optimizer="sgd", momentum=0.9, batch_size=32, steps=280, patience=1)
+    for cell, rows in measured(CELLS, Place(tmp_path, progress=False), specimens(recipe, steps=(7, 280)), measure):
+        _, first, last = rows
+        assert (first["step"], last["step"]) == (7, 280)
+        assert last["value"] == pytest.approx(alone(cell["width"], recipe), rel=1e-3)
+        assert first["value"] != last["value"]

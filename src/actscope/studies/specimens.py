@@ -47,8 +47,8 @@ def measured(
     """Every cell with what `measure` gave for its network at each chosen epoch or step, which stands in the rows.
 
     Weights are kept in the cells' folders, so that neither training nor finished cells are lost when a run is cut off. A network
-    whose loss became NaN or infinite has one row, `diverged`. One that its recipe stopped early is at later epochs as it was then,
-    and says in the row `stopped after` when that was.
+    whose loss became NaN or infinite has one row, `diverged`. One that its recipe stopped early is at later epochs and steps as it
+    was then, and says in the row `stopped after` when that was.
 
     Args:
         cells: the cells.
@@ -106,7 +106,11 @@ def _measured_together(
             else:
                 checkpoints.load(one.model, index, epoch=epoch)
             rows += [{"epoch": epoch, **row} for row in measure(cell, one, one.model)]
+        n_steps = history.n_epochs * one.recipe.steps_per_epoch(len(one.train))
         for step in one.steps:
-            checkpoints.load(one.model, index, step=step)
+            if history.stopped_early and step > n_steps:
+                one.model.load_state_dict(final)
+            else:
+                checkpoints.load(one.model, index, step=step)
             rows += [{"step": step, **row} for row in measure(cell, one, one.model)]
         yield cell, rows
