@@ -48,7 +48,7 @@ def _cells(grid: Grid) -> list[Cell]:
             recipe,
         )
         for share in shares
-        for seed in range({"smoke": 2, "small": 5, "paper": 10}[grid.scale])
+        for seed in range({"smoke": 2, "small": 10, "paper": 10}[grid.scale])
     ]
 
 

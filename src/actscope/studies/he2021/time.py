@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from actscope.codes import encode
 from actscope.figures.canvas import new_figure
 from actscope.hashing import redundancy_ratio
@@ -103,16 +105,23 @@ def _h12(results: Results) -> Finding:
     last = last_epoch(results)
     if last < 3:
         raise NotRun("needs three epochs")
-    said, rises = [], []
+    said, rises, has_any = [], [], []
     for metric, split in (("redundancy", "train"), ("kmeans", "test"), ("knn", "test"), ("logistic", "test")):
         found = results.arrays(
             "select epoch, value, width || '/' || seed as network from results "
             "where metric = ? and split = ? and epoch >= 1 order by epoch, network",
             [metric, split],
         )
+        if metric == "redundancy":  # what is 0 from the beginning cannot fall
+            has_any = [
+                name for name in np.unique(found["network"]) if found["value"][found["network"] == name].max() > 1e-3
+            ]
+            some = np.isin(found["network"], has_any)
+            found = {name: values[some] for name, values in found.items()}
         along = trend(found["epoch"], found["value"], found["network"])
         change = found["value"][found["epoch"] == last] - found["value"][found["epoch"] == 1]
-        said.append(f"{metric} {change.mean():+.3f} ± {change.std():.3f}, rank correlation {along}")
+        of = f" of the {len(has_any)} networks that have any" if metric == "redundancy" else ""
+        said.append(f"{metric}{of} {change.mean():+.3f} ± {change.std():.3f}, rank correlation {along}")
         rises.append(bool(-change.mean() > 0 and along.falls) if metric == "redundancy" else bool(change.mean() > 0))
     low, mean, high = results.query(
         "select min(value), avg(value), max(value) from results where metric = 'redundancy' and split = 'train' and epoch = 0"
