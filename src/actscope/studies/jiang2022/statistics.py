@@ -38,7 +38,7 @@ _RATIO, _GRADIENT, _WEIGHT = "gradient to weight", "gradient", "weight"
 
 
 def _cells(grid: Grid) -> list[Cell]:
-    steps = {"smoke": 60, "small": 1500, "paper": 24_000}[grid.scale]
+    steps = 60 if grid.scale == "smoke" else 24_000
     return [
         fcnn_cell(
             STATISTICS.name,
