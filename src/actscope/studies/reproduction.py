@@ -45,6 +45,7 @@ FIGURES: Mapping[str, Sequence[tuple[str, str, tuple[str, ...]]]] = {
         ("Figure 1", "regions in a plane through training", ("hanin2019.training",)),
         ("Figure 2", "label corruption", ("hanin2019.labels",)),
         ("Figure 3", "memorizing random points", ("hanin2019.memorization",)),
+        ("text", "pixel noise", ("hanin2019.pixels",)),
         ("Theorem 5", "the expectation at initialization", ("hanin2019.expectation",)),
         ("text", "initialization", ("hanin2019.initialization",)),
         ("text", "learning rate and batch size", ("hanin2019.hyperparameters",)),

@@ -22,7 +22,7 @@ from actscope.training.recipes import named_recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LABELS"]
+__all__ = ["LABELS", "noise_figure", "noise_rows"]
 
 _VERSION = 1
 _METRIC = "regions in a plane over N²/2"
@@ -61,12 +61,13 @@ def _specimen(made: dict[tuple[str, float, int], LabelledData], cell: Cell, plac
 
 
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
-    return measured(cells, place, partial(_specimen, {}), partial(_rows, place=place))
+    return measured(cells, place, partial(_specimen, {}), partial(noise_rows, place=place))
 
 
-def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
-    _, test = place.data(cell["dataset"])
-    rows = plane_rows(model, one.train.x, cell["network"], n_planes=cell["planes"], seed=cell["seed"])
+def noise_rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
+    """Regions in planes through clean training images and on lines through test images, and accuracy on what was learned and on tests."""
+    train, test = place.data(cell["dataset"])
+    rows = plane_rows(model, train.x, cell["network"], n_planes=cell["planes"], seed=cell["seed"])
     rows += line_rows(model, test.subset(100, seed=cell["seed"]).x, cell["network"])
     for split, data in (("train", one.train), ("test", test)):
         rows.append(
@@ -80,6 +81,11 @@ def _rows(cell: Cell, one: Specimen, model: MLP, *, place: Place) -> list[Row]:
 
 
 def _figure(results: Results) -> Figure:
+    return noise_figure(results, "corrupted")
+
+
+def noise_figure(results: Results, share_of: str) -> Figure:
+    """Regions in planes and on lines, and accuracy, by the share of noise, which is the column `share_of`."""
     from actscope.figures.curves import Curve, draw_curves
 
     figure = new_figure(11, 3.3)
@@ -90,11 +96,11 @@ def _figure(results: Results) -> Figure:
     )
     for ax, (metric, label) in zip(figure.subplots(1, 3), panels, strict=True):
         curves = []
-        for (share,) in results.query("select distinct corrupted from results order by 1"):
-            where = "corrupted = ?" + (" and split = 'train'" if metric == "accuracy" else "")
+        for (share,) in results.query(f"select distinct {share_of} from results order by 1"):
+            where = f"{share_of} = ?" + (" and split = 'train'" if metric == "accuracy" else "")
             curves.append(
                 Curve(
-                    f"corrupted {share:g}",
+                    f"{share_of} {share:g}",
                     *over_networks(results, "epoch", metric, where=where, parameters=[share])[:3],
                 )
             )
