@@ -353,6 +353,6 @@ def test_density_must_follow_the_gradient_and_the_whole_count_must_stay(
     assert verdict("hanin2019.initialization", "R9", results) == "agrees"
 
 
-def test_all_six_are_in_the_catalogue() -> None:
+def test_all_seven_are_in_the_catalogue() -> None:
     assert [find_study(study.name) for study in STUDIES] == list(STUDIES)
-    assert len(STUDIES) == 6
+    assert len(STUDIES) == 7
