@@ -22,25 +22,26 @@ from actscope.training.recipes import named_recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LABELS", "noise_figure", "noise_rows"]
+__all__ = ["LABELS", "noise_cells", "noise_figure", "noise_rows"]
 
 _VERSION = 1
 _METRIC = "regions in a plane over N²/2"
 _ON_LINES = "regions on a line over N"
 
 
-def _cells(grid: Grid) -> list[Cell]:
+def noise_cells(name: str, version: int, grid: Grid, share_of: str, *, small: int) -> list[Cell]:
+    """Cells of a study of noise: networks by the share of it, a setting called `share_of`, and `small` seeds of each at small scale."""
     shares = (0.0, 0.5, 1.0) if grid.scale == "smoke" else (0.0, 0.25, 0.5, 0.75, 1.0)
     epochs = {"smoke": (0, 3), "small": (0, 1, 5, 10, 20, 40), "paper": (0, 1, 5, 10, 20, 50, 100, 200)}[grid.scale]
     recipe = named_recipe("hanin2019").replace(epochs=epochs[-1])
     return [
         Cell(
-            LABELS.name,
-            _VERSION,
+            name,
+            version,
             {
                 "dataset": grid.dataset,
                 "network": TRIO,
-                "corrupted": share,
+                share_of: share,
                 "seed": seed,
                 "planes": {"smoke": 1, "small": 3, "paper": 5}[grid.scale],
                 "measured": ",".join(map(str, epochs)),
@@ -48,8 +49,12 @@ def _cells(grid: Grid) -> list[Cell]:
             recipe,
         )
         for share in shares
-        for seed in range({"smoke": 2, "small": 10, "paper": 10}[grid.scale])
+        for seed in range({"smoke": 2, "small": small, "paper": 10}[grid.scale])
     ]
+
+
+def _cells(grid: Grid) -> list[Cell]:
+    return noise_cells(LABELS.name, _VERSION, grid, "corrupted", small=10)
 
 
 def _specimen(made: dict[tuple[str, float, int], LabelledData], cell: Cell, place: Place) -> Specimen:

@@ -9,13 +9,12 @@ from functools import partial
 import torch
 
 from actscope.studies.cells import Cell
-from actscope.studies.hanin2019.labels import noise_figure, noise_rows
-from actscope.studies.hanin2019.networks import TRIO, specimen
+from actscope.studies.hanin2019.labels import noise_cells, noise_figure, noise_rows
+from actscope.studies.hanin2019.networks import specimen
 from actscope.studies.results import Row
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
 from actscope.training import LabelledData
-from actscope.training.recipes import named_recipe
 
 __all__ = ["PIXELS", "with_pixel_noise"]
 
@@ -23,26 +22,7 @@ _VERSION = 1
 
 
 def _cells(grid: Grid) -> list[Cell]:
-    shares = (0.0, 0.5, 1.0) if grid.scale == "smoke" else (0.0, 0.25, 0.5, 0.75, 1.0)
-    epochs = {"smoke": (0, 3), "small": (0, 1, 5, 10, 20, 40), "paper": (0, 1, 5, 10, 20, 50, 100, 200)}[grid.scale]
-    recipe = named_recipe("hanin2019").replace(epochs=epochs[-1])
-    return [
-        Cell(
-            PIXELS.name,
-            _VERSION,
-            {
-                "dataset": grid.dataset,
-                "network": TRIO,
-                "noise": share,
-                "seed": seed,
-                "planes": {"smoke": 1, "small": 3, "paper": 5}[grid.scale],
-                "measured": ",".join(map(str, epochs)),
-            },
-            recipe,
-        )
-        for share in shares
-        for seed in range({"smoke": 2, "small": 3, "paper": 10}[grid.scale])
-    ]
+    return noise_cells(PIXELS.name, _VERSION, grid, "noise", small=3)
 
 
 def with_pixel_noise(data: LabelledData, share: float, *, seed: int) -> LabelledData:
