@@ -10,10 +10,11 @@ import torch
 
 from actscope import hashing
 from actscope.codes import Codes, encode
-from actscope.studies import find_study
+from actscope.studies import Results, find_study
 from actscope.studies.hashmeasures import code_rows, network_rows
 from actscope.studies.he2021 import convnets, diameters, layers, noise, samples
 from actscope.studies.he2021.networks import clean, specimen
+from actscope.studies.results import Row, write_cell
 from actscope.studies.study import Place
 from actscope.training import MLP, Recipe, digits, evaluate, fit
 
@@ -145,3 +146,21 @@ def test_convolutional_networks_are_those_of_the_tables_at_every_scale() -> None
     paper = find_study("he2021.cnn").cells(study.grid(dataset="mnist", scale="paper"))[0]
     assert paper.recipe is not None
     assert (paper.recipe.epochs, paper.recipe.lr, paper.recipe.lr_every) == (500, 0.01, 100)
+
+
+@pytest.mark.parametrize(("narrow", "expected"), [("falls", "agrees"), ("rises", "differs")])
+def test_what_has_no_redundancy_is_not_asked_to_lose_it(tmp_path: Path, narrow: str, expected: str) -> None:
+    study = find_study("he2021.time")
+    every = [cell for cell in study.cells(study.grid(dataset="cifar10", scale="small")) if cell["width"] in (10, 80)]
+    for cell in every:
+        rows: list[Row] = []
+        for i, epoch in enumerate(map(int, cell["measured"].split(","))):
+            redundancy = 0.0 if cell["width"] == 80 else 0.5 - 0.05 * i if narrow == "falls" else 0.05 * i
+            rows.append({"epoch": epoch, "metric": "redundancy", "split": "train", "value": redundancy})
+            for metric in ("kmeans", "knn", "logistic"):
+                rows.append({"epoch": epoch, "metric": metric, "split": "test", "value": 0.2 + 0.01 * i})
+        write_cell(tmp_path, cell, rows)
+    (claim,) = (claim for claim in study.claims if claim.id == "H12")
+    found = claim.finding(Results.in_folder(tmp_path, every))
+    assert found.verdict == expected
+    assert f"redundancy of the {len(every) // 2} networks that have any" in found.ours

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actscope.training.stacking.rowsums import VECTOR_BYTES
-from actscope.training.stacking.sparseproducts import add_up, compress
+from actscope.training.stacking.sparseproducts import VECTOR_BYTES, add_up, compress
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

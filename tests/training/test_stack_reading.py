@@ -11,6 +11,7 @@ from torch import nn
 
 from actscope import encode
 from actscope.training import MLP, LabelledData, evaluate, stacks
+from actscope.training.stacking import reading
 
 N_FEATURES = 20
 
@@ -20,7 +21,7 @@ def data(n: int = 150, *, dense: bool = True, dtype: torch.dtype = torch.float32
     x = torch.randn(n, N_FEATURES, generator=generator, dtype=dtype)
     if not dense:
         x *= torch.rand(n, N_FEATURES, generator=generator) < 0.1
-    return LabelledData(x, torch.arange(n) % 4, split="test")
+    return LabelledData(x, torch.randint(4, (n,), generator=generator), split="test")
 
 
 def mixed(dtype: torch.dtype = torch.float32) -> list[MLP]:
@@ -67,6 +68,9 @@ def test_together_they_give_what_each_gives_alone(dtype: torch.dtype, dense: boo
 def test_models_of_both_types_and_in_several_passes_are_in_their_order() -> None:
     models = [model for pair in zip(mixed(), mixed(torch.float64), strict=True) for model in pair]
     examples = data(1100)  # more than a block
+    tensors = {dtype: (examples.x.to(dtype), examples.y) for dtype in (torch.float32, torch.float64)}
+    groups = reading._groups(reading._members(models, ""), tensors, 1)
+    assert [len(members) for members, _ in groups] == [1] * len(models)
     whole = stacks.encode(models, examples, breakpoints=(0.0, 0.1), progress=False)
     parts = stacks.encode(models, examples, breakpoints=(0.0, 0.1), max_bytes=1, progress=False)
     for i, model in enumerate(models):

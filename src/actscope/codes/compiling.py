@@ -7,7 +7,7 @@ that needs them: they import numba.
 Their kernels take addresses instead of arrays. One compilation then serves writable and read-only, contiguous and
 strided memory, and a loop over rows counts no references. The caller keeps the arrays alive and vouches for the sizes.
 Kernels release the GIL and start no threads of their own: see `actscope.codes.threads`. numba keeps compiled kernels
-until their own file changes, so after an edit here, touch those files.
+until the content of their own file changes, so an edit here takes effect with an edit there.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ def with_pixel_noise(data: LabelledData, share: float, *, seed: int) -> Labelled
         >>> noisy = with_pixel_noise(LabelledData(torch.full((50, 40), 7.0), torch.zeros(50).long()), 0.25, seed=0)
         >>> (noisy.x != 7).float().mean(1).unique().tolist(), bool(((noisy.x == 7) | (noisy.x <= 1)).all())
         ([0.25], True)
+        >>> len(noisy.x[noisy.x != 7].unique())  # each with noise of its own
+        500
     """
     n = round(share * data.x[0].numel())
     if n == 0:
