@@ -31,7 +31,7 @@ _EPOCHS = {
     "cifar10": (0, 1, 3, 6, 10, 20, 30, 40, 60, 80, 100, 120, 140, 160, 180, 200),
     "digits": (0, 1, 3, 10),
 }
-_SMALL = {"mnist": 300, "cifar10": 20, "digits": 10}
+_SMALL = {"mnist": 300, "cifar10": 30, "digits": 10}
 """The last epoch at small scale."""
 
 
