@@ -128,7 +128,7 @@ def fit(
             seconds = time.perf_counter() - start
             if (error := divergence(losses, x, log.history(recipe, seed))) is not None:
                 raise error
-            log.record_loss(mean_over_examples(losses, len(order), recipe.batch_size))
+            log.record_loss(float(mean_over_examples(losses, len(order), recipe.batch_size)))
             log.train_accuracy.append(n_right / len(order))
             log.lr.append(rates[0])
             log.seconds.append(seconds)
@@ -210,10 +210,10 @@ def clip_gradients(gradients: Sequence[Tensor], recipe: Recipe) -> None:
             gradient.mul_(factor)
 
 
-def mean_over_examples(losses: Tensor, n_examples: int, batch_size: int) -> float:
-    """The mean over an epoch's examples of what `losses` are means of over its batches."""
-    n_last = n_examples - batch_size * (len(losses) - 1)
-    return float(losses[:-1].sum() * batch_size + losses[-1] * n_last) / n_examples
+def mean_over_examples(losses: Tensor, n_examples: int, batch_size: int) -> Tensor:
+    """The mean over an epoch's examples of what `losses`, (…, n_batches), are means of over its batches."""
+    n_last = n_examples - batch_size * (losses.shape[-1] - 1)
+    return (losses[..., :-1].sum(-1) * batch_size + losses[..., -1] * n_last) / n_examples
 
 
 def divergence(losses: Tensor, x: Tensor, history: History) -> DivergenceError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -106,11 +107,13 @@ class _Stack:
                 self._n_batches += 1
                 if after_step is not None:
                     after_step(self._members, step + 1, self.read)
-        losses, n_right = losses.cpu(), n_right.cpu()
+        losses = losses.cpu()
+        accuracies = (n_right.cpu().double() / len(order)).tolist()
+        means = mean_over_examples(losses, len(order), first.recipe.batch_size).tolist()
         seconds = (time.perf_counter() - start) / len(self._members)
         state = self._orders.state
-        for member, of_member, right in zip(self._members, losses, n_right.tolist(), strict=True):
-            _record(member, of_member, right / len(order), len(order), seconds)
+        for place, member in enumerate(self._members):
+            _record(member, losses[place], means[place], accuracies[place], seconds)
             member.order_state = state
 
     def read(self) -> None:
@@ -136,14 +139,14 @@ class _Stack:
         return self._passes[n_examples]
 
 
-def _record(member: Member, losses: Tensor, accuracy: float, n_examples: int, seconds: float) -> None:
+def _record(member: Member, losses: Tensor, mean: float, accuracy: float, seconds: float) -> None:
     lr = member.recipe.lr_at(member.step, steps_per_epoch=member.steps_per_epoch, n_steps=member.n_steps)
     member.step += len(losses)
-    if not bool(torch.isfinite(losses).all()):
+    if not math.isfinite(mean):
         member.error = divergence(losses, member.inputs.x, member.history)
         return
     log = member.log
-    log.record_loss(mean_over_examples(losses, n_examples, member.recipe.batch_size))
+    log.record_loss(mean)
     log.train_accuracy.append(accuracy)
     log.lr.append(lr)
     log.seconds.append(seconds)
