@@ -140,13 +140,21 @@ def figures(
         raise ValueError(f"--format {kind}: choose png, svg or pdf")
     for one in _runs(out, study):
         if not len(one.results):
+            typer.echo(f"No figure: nothing is measured yet of {one.study.name}, {one.grid.name}")
             continue
         folder = to or one.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         for name, draw in one.study.figures.items():
             path = folder / f"{one.study.name}-{one.grid.name}-{name}.{kind}"
+            try:
+                figure = draw(one.results)
+            except (ArithmeticError, LookupError, ValueError):
+                if not one.missing:
+                    raise
+                typer.echo(f"No figure: {path.stem} needs more cells than are measured")
+                continue
             with whole_file(path) as unfinished:
-                draw(one.results).savefig(unfinished, dpi=150)
+                figure.savefig(unfinished, dpi=150)
             typer.echo(f"Figure: {path}")
 
 

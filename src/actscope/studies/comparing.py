@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -135,18 +137,33 @@ class Comparison:
 
 def compare(study: Study, grid: Grid, results: Results) -> Comparison:
     """The study's results on a grid beside every number and claim of its paper."""
-    measured = len(results) > 0
+    n_measured, n_cells = len(results), len(study.cells(grid))
+    measured = n_measured > 0
     printed = study.printed(grid.dataset) if study.printed else ()
     return Comparison(
         study=study,
         grid=grid,
-        n_cells=len(results),
+        n_cells=n_measured,
         differences=tuple(_difference(one, results, measured) for one in printed),
         findings=tuple(
-            (claim, claim.finding(results) if measured else Finding("not run at this scale", ""))
+            (claim, _finding(claim, results, n_measured, n_cells) if measured else Finding("not run at this scale", ""))
             for claim in study.claims
         ),
     )
+
+
+def _finding(claim: Claim, results: Results, n_measured: int, n_cells: int) -> Finding:
+    """What is found of a claim; where cells are missing, a check may miss what it compares."""
+    if n_measured >= n_cells:
+        return claim.finding(results)
+    only = f"only {n_measured:,} of {n_cells:,} cells are measured"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = claim.finding(results)
+    except (ArithmeticError, LookupError, TypeError, ValueError, Warning):
+        return Finding("not run at this scale", "", only)
+    return dataclasses.replace(found, why=f"{found.why}; {only}" if found.why else only)
 
 
 def _difference(printed: PrintedValue, results: Results, measured: bool) -> Difference:

@@ -11,9 +11,12 @@ from torch import nn
 from actscope.studies.cells import Cell
 from actscope.studies.results import Row
 from actscope.studies.study import Place
-from actscope.training import LabelledData, fit
+from actscope.training import DivergenceError, LabelledData, fit
+from actscope.wholefile import whole_file
 
-__all__ = ["Look", "LookLog", "fit_and_look"]
+__all__ = ["Look", "LookLog", "fit_and_look", "has_diverged"]
+
+_DIVERGED: Row = {"metric": "diverged", "value": 1.0}
 
 Look = Callable[[int, nn.Module], Iterable[Row]]
 """Called as `look(step, model)`, it says what there is to see after this many updates; it may change modes."""
@@ -31,6 +34,8 @@ def fit_and_look(
 ) -> list[Row]:
     """Trains the cell's network, in place; gives the rows of `look` before training (step 0) and after these updates.
 
+    Of one whose loss becomes NaN or infinite the last row says so, and `has_diverged`.
+
     Args:
         model: the network.
         data: what it is trained on.
@@ -41,19 +46,39 @@ def fit_and_look(
         resumable: whether weights and rows are kept in the cell's folder, so that a run that was cut off goes on. Not for a `look`
             that keeps something of its own.
     """
-    log = LookLog(place.folder(cell) / "looked.jsonl" if resumable else None)
+    folder = place.folder(cell)
+    log = LookLog(folder / "looked.jsonl" if resumable else None)
     assert cell.recipe is not None
-    fit(
-        model,
-        data,
-        recipe=cell.recipe,
-        seed=cell["seed"],
-        device=place.device,
-        checkpoints=place.folder(cell) if resumable else None,
-        on_step=lambda step, model: log.add(step, look(step, model)) if step in steps else None,
-        progress=bool(place.progress),
-    )
+
+    def on_step(step: int, model: nn.Module) -> None:
+        # after a step to weights that are not finite, training ends with its own error
+        if step in steps and all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+            log.add(step, look(step, model))
+
+    try:
+        fit(
+            model,
+            data,
+            recipe=cell.recipe,
+            seed=cell["seed"],
+            device=place.device,
+            checkpoints=folder if resumable else None,
+            on_step=on_step,
+            progress=bool(place.progress),
+        )
+    except DivergenceError:
+        return [*log.rows, dict(_DIVERGED)]
+    if lost := set(steps) - log.steps:
+        raise ValueError(
+            f"{folder} holds the weights of a network but not what was seen of it after {min(lost)} updates: delete the folder, and it "
+            "is trained again"
+        )
     return log.rows
+
+
+def has_diverged(rows: Iterable[Row]) -> bool:
+    """Whether rows of `fit_and_look` are of a network whose loss became NaN or infinite: there is nothing more to measure."""
+    return any(row["metric"] == _DIVERGED["metric"] for row in rows)
 
 
 class LookLog:
@@ -78,11 +103,22 @@ class LookLog:
             return
         text = path.read_text(encoding="utf-8")
         whole, _, cut_off = text.rpartition("\n")
-        for line in whole.splitlines():
-            seen = json.loads(line)
-            self._rows[seen["step"]] = seen["rows"]
+        try:
+            for line in whole.splitlines():
+                seen = json.loads(line)
+                self._rows[seen["step"]] = seen["rows"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is damaged: delete the folder it is in, and this network is trained again ({error})"
+            ) from error
         if cut_off:  # the process ended within a line
-            path.write_text(whole + "\n" if whole else "", encoding="utf-8")
+            with whole_file(path) as unfinished:
+                unfinished.write_text(whole + "\n" if whole else "", encoding="utf-8")
+
+    @property
+    def steps(self) -> set[int]:
+        """The numbers of updates after which something was seen."""
+        return set(self._rows)
 
     @property
     def rows(self) -> list[Row]:

@@ -116,11 +116,14 @@ class Reproduction:
 
         Raises:
             FileNotFoundError: there is nothing.
+            ValueError: a file is not of all cells of its study as it is now.
         """
         order = {name: i for i, name in enumerate(studies())}
         found = [(path, Results.of_file(path)) for path in sorted(Path(folder).glob("*.parquet"))]
         if not found:
             raise FileNotFoundError(f"{folder} has no saved results; write some: actscope study save --to {folder}")
+        for path, results in found:
+            _require_current(path, results)
         found.sort(key=lambda one: (order[one[1].study], str(one[0])))
         comparisons = tuple(compare(find_study(r.study), Grid(**r.grid), r) for _, r in found)  # type: ignore[arg-type]  # a scale
         return cls(comparisons, tuple(path for path, _ in found))
@@ -230,6 +233,17 @@ def _picture(one: Comparison, figure: str) -> str:
     return f"reproduction/{one.study.name}-{one.grid.name}-{figure}.png"
 
 
+def _require_current(path: Path, results: Results) -> None:
+    """Refuses a file of cells other than the study's, beside which its description would not be true."""
+    if not results.grid:
+        raise ValueError(f"{path} is not a whole run; write one with: actscope study save --to {path.parent}")
+    study, grid = find_study(results.study), Grid(**results.grid)  # type: ignore[arg-type]  # a scale
+    if {entry["id"] for entry in results.about} != {cell.id for cell in study.cells(grid)}:
+        raise ValueError(
+            f"{path} was measured by another version of {study.name}: run it again ({study.name}, {grid.name}), and save it"
+        )
+
+
 def _made(path: Path) -> str:
     """With what the results of a file were made, in a line."""
     made = [entry["made"] for entry in Results.of_file(path).about]
@@ -237,7 +251,7 @@ def _made(path: Path) -> str:
     first = made[0]
     return (
         f"Made with actscope {first['actscope']}, torch {first['torch']}, Python {first['python']} on {first['machine']}, "
-        f"in {seconds / 60:.0f} minutes: `{path.name}`."
+        f"in {max(1, round(seconds / 60))} min: `{path.name}`."
     )
 
 

@@ -96,11 +96,6 @@ class Results:
         Raises:
             ValueError: it is no such file.
         """
-        import pyarrow.parquet as pq
-
-        metadata = pq.read_schema(path).metadata or {}
-        if _KEY not in metadata and _MANY not in metadata:
-            raise ValueError(f"{path} holds no results of a study")
         return cls(_about(Path(path))["study"], (Path(path),))
 
     @property
@@ -179,12 +174,12 @@ class Results:
         connection.execute("set threads = 1")
         try:
             source = connection.read_parquet([str(path) for path in self.files], union_by_name=True)
+            if self.cells is not None and len(self.files) != len(self.cells):
+                known = ", ".join(f"'{name}'" for name in self.cells)
+                source = source.filter(f"cell in ({known})")
+            source.create("results")
         except duckdb.Error as error:
             raise ValueError(_damage(self.files) or f"the results of {self.study} cannot be read: {error}") from error
-        if self.cells is not None and len(self.files) != len(self.cells):
-            known = ", ".join(f"'{name}'" for name in self.cells)
-            source = source.filter(f"cell in ({known})")
-        source.create("results")
         return connection
 
 
@@ -233,9 +228,15 @@ def _damage(files: Sequence[Path]) -> str:
 
 def _about(path: Path) -> dict[str, Any]:
     """What a file's metadata say."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    metadata = pq.read_schema(path).metadata
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a Parquet file: {error}") from error
+    if _KEY not in metadata and _MANY not in metadata:
+        raise ValueError(f"{path} holds no results of a study")
     text = metadata[_KEY] if _KEY in metadata else zlib.decompress(metadata[_MANY])
     content: dict[str, Any] = json.loads(text)
     return content

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -126,7 +127,11 @@ def run(
         missing = ours.missing
         if missing:
             _measure(ours, missing, place, engine, n_workers)
-        shutil.rmtree(place.work, ignore_errors=True)
+        # other runs of this study may have left theirs in the same folder
+        for cell in ours.cells:
+            shutil.rmtree(place.folder(cell), ignore_errors=True)
+        with suppress(OSError):
+            place.work.rmdir()
     return ours
 
 
@@ -143,13 +148,12 @@ def runs_in(folder: str | os.PathLike[str], *, study: str | None = None) -> list
     for path in sorted(root.glob("*/runs/*.json")):
         try:
             known = json.loads(path.read_text())
-        except ValueError as error:
+            of, grid = find_study(known["study"]), Grid(**known["grid"])
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} is damaged: delete it and begin the run again, which finds its cells ({error})"
             ) from error
-        if study is None or known["study"] == study:
-            of = find_study(known["study"])
-            grid = Grid(**known["grid"])
+        if study is None or of.name == study:
             found.append(Run(of, grid, path.parent.parent, tuple(of.cells(grid))))
     return found
 

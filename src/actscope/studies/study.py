@@ -90,6 +90,7 @@ class Study:
         figures: by name, what draws them from results.
         claims: the paper's claims in words that the results can be held against.
         printed: the paper's numbers for a data set, and where in the results to find ours.
+        recipes: names of other recipes than its own that the study can be run with.
         together: the settings whose values cells share that are best measured in one go.
         notes: what the reader of a comparison should know.
     """
@@ -103,6 +104,7 @@ class Study:
     figures: Mapping[str, Callable[[Results], Figure]] = field(default_factory=dict)
     claims: Sequence[Claim] = ()
     printed: Callable[[str], Sequence[PrintedValue]] | None = None
+    recipes: tuple[str, ...] = ()
     together: tuple[str, ...] = ("seed",)
     notes: str = ""
 
@@ -117,6 +119,11 @@ class Study:
         chosen = dataset or (self.datasets[0] if scale != "smoke" else self.smoke_dataset)
         if chosen not in (*self.datasets, self.smoke_dataset):
             raise ValueError(f"{self.name} is made for {', '.join(self.datasets)}, not for dataset='{chosen}'")
+        if recipe and recipe not in self.recipes:
+            others = (
+                f"can be run by {', '.join(self.recipes)}, or its own" if self.recipes else "has one recipe, its own"
+            )
+            raise ValueError(f"recipe='{recipe}': {self.name} {others}")
         return Grid(chosen, scale, recipe)
 
     @cached_property

@@ -116,6 +116,7 @@ def fit(
         if on_epoch is not None and done == 0:
             on_epoch(0, model)
         if on_step is not None and done == 0:
+            model.train()
             on_step(0, model)
         for first_step in range(done, 0 if log.stopped_early else n_steps, steps_per_epoch):
             steps = range(first_step, min(first_step + steps_per_epoch, n_steps))

@@ -17,7 +17,7 @@ from actscope.regions import diameter, distance_to_boundary
 from actscope.studies.cells import Cell
 from actscope.studies.claims import NotRun
 from actscope.studies.he2021.diameterclaims import CLAIMS
-from actscope.studies.he2021.networks import mlp_cell, recipe_for, seeds, specimen
+from actscope.studies.he2021.networks import RECIPES, mlp_cell, recipe_for, seeds, specimen
 from actscope.studies.results import Results, Row, series
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
@@ -167,6 +167,7 @@ DIAMETERS = Study(
     source="He et al. 2021, Figures 2(c), 2(d), 2(e) and 9",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"width": _width_figure, "histograms": _histograms},
     claims=CLAIMS,

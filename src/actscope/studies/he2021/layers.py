@@ -13,7 +13,7 @@ from actscope.codes import encode
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, trend, verdict
 from actscope.studies.hashmeasures import code_rows, network_rows
-from actscope.studies.he2021.networks import mlp_cell, recipe_for, seeds, specimen
+from actscope.studies.he2021.networks import RECIPES, mlp_cell, recipe_for, seeds, specimen
 from actscope.studies.he2021.panels import hash_figure, last_epoch, means
 from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen, measured
@@ -183,6 +183,7 @@ LAYERS = Study(
     source="He et al. 2021, Figure 5",
     datasets=("cifar10",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"single": _single_figure, "joint": _joint_figure},
     claims=tuple(

@@ -12,7 +12,7 @@ from actscope.codes import encode
 from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
-from actscope.studies.he2021.networks import mlp_cell, recipe_for, seeds, specimen
+from actscope.studies.he2021.networks import RECIPES, mlp_cell, recipe_for, seeds, specimen
 from actscope.studies.results import Results, Row
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Grid, Place, Study
@@ -116,6 +116,7 @@ MAPS = Study(
     source="He et al. 2021, Figure 1",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"map": _figure},
     claims=(Claim("H3", _h3, ("mnist",)),),

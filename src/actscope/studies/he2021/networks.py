@@ -16,7 +16,7 @@ from actscope.studies.study import Grid, Place
 from actscope.training import MLP, LabelledData, Recipe
 from actscope.training.recipes import named_recipe
 
-__all__ = ["DATASETS", "MNIST_WIDTHS", "clean", "hash_cells", "mlp_cell", "recipe_for", "seeds", "specimen"]
+__all__ = ["DATASETS", "MNIST_WIDTHS", "RECIPES", "clean", "hash_cells", "mlp_cell", "recipe_for", "seeds", "specimen"]
 
 DATASETS = ("mnist", "cifar10")
 MNIST_WIDTHS = (3, 7, 10, 15, 20, 23, 27, 30, 33, 37, 40, 43, 47, 50, 53, 57, 60, 65, 70, 75, 80, 90, 100)
@@ -25,7 +25,7 @@ MNIST_WIDTHS = (3, 7, 10, 15, 20, 23, 27, 30, 33, 37, 40, 43, 47, 50, 53, 57, 60
 _DEPTHS = {"mnist": 1, "cifar10": 5, "digits": 1}
 """Hidden layers, all of one width."""
 _APPENDIX = {"mnist": "he2021.appendix", "cifar10": "he2021.appendix-cifar10", "digits": "he2021.appendix"}
-_ALLOWED = ("he2021.appendix", "he2021.appendix-cifar10", "he2021.code")
+RECIPES = ("he2021.appendix", "he2021.appendix-cifar10", "he2021.code")
 
 
 def seeds(grid: Grid, small: int) -> range:
@@ -40,8 +40,8 @@ def recipe_for(grid: Grid, epochs: int) -> Recipe:
         ValueError: the grid names a recipe that the study does not allow.
     """
     name = grid.recipe or _APPENDIX[grid.dataset]
-    if name not in _ALLOWED:
-        raise ValueError(f"recipe='{name}' is not one of this study; choose one of {', '.join(_ALLOWED)}")
+    if name not in RECIPES:
+        raise ValueError(f"recipe='{name}' is not one of this study; choose one of {', '.join(RECIPES)}")
     recipe = named_recipe(name).replace(epochs=epochs)
     # the digits are a fortieth of MNIST
     return recipe.replace(batch_size=32, lr=1e-2) if grid.dataset == "digits" else recipe

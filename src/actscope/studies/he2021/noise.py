@@ -10,7 +10,7 @@ import numpy as np
 
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
-from actscope.studies.he2021.networks import MNIST_WIDTHS, hash_cells, mlp_cell, recipe_for, seeds
+from actscope.studies.he2021.networks import MNIST_WIDTHS, RECIPES, hash_cells, mlp_cell, recipe_for, seeds
 from actscope.studies.he2021.networks import specimen as clean_specimen
 from actscope.studies.he2021.panels import hash_figure, last_epoch, means
 from actscope.studies.results import Results, Row
@@ -86,6 +86,7 @@ NOISE = Study(
     source="He et al. 2021, Figure 7",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"noise": _figure},
     claims=(Claim("H22", _h22, ("mnist",)),),

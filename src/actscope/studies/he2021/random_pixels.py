@@ -12,7 +12,7 @@ import numpy as np
 from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
-from actscope.studies.he2021.networks import mlp_cell, recipe_for, seeds
+from actscope.studies.he2021.networks import RECIPES, mlp_cell, recipe_for, seeds
 from actscope.studies.he2021.networks import specimen as whole_specimen
 from actscope.studies.printed import PrintedValue
 from actscope.studies.results import Results, Row, series
@@ -147,6 +147,7 @@ RANDOM_PIXELS = Study(
     source="He et al. 2021, Figure 8 and Table 3",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"random": _figure},
     claims=(Claim("H21", _h21, ("mnist",)),),

@@ -10,7 +10,7 @@ import numpy as np
 from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
-from actscope.studies.he2021.networks import MNIST_WIDTHS, hash_cells, mlp_cell, recipe_for, seeds
+from actscope.studies.he2021.networks import MNIST_WIDTHS, RECIPES, hash_cells, mlp_cell, recipe_for, seeds
 from actscope.studies.he2021.panels import last_epoch
 from actscope.studies.results import Results
 from actscope.studies.study import Grid, Study
@@ -109,6 +109,7 @@ REGULARIZATION = Study(
     source="He et al. 2021, Figure 6",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=partial(hash_cells, neighbours_of_train=False),
     figures={"regularization": _figure},
     claims=(Claim("H20", _h20, ("mnist",)),),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, trend, verdict
-from actscope.studies.he2021.networks import DATASETS, hash_cells, mlp_cell, recipe_for, seeds
+from actscope.studies.he2021.networks import DATASETS, RECIPES, hash_cells, mlp_cell, recipe_for, seeds
 from actscope.studies.he2021.networks import specimen as whole_specimen
 from actscope.studies.he2021.panels import hash_figure, means
 from actscope.studies.results import Results, Row
@@ -113,6 +113,7 @@ SAMPLES = Study(
     source="He et al. 2021, Figure 4",
     datasets=DATASETS,
     cells=_cells,
+    recipes=RECIPES,
     measure=part_measurer,
     figures={"samples": _figure},
     claims=(Claim("H13", _h13, DATASETS),),

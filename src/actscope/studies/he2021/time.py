@@ -12,7 +12,7 @@ from actscope.figures.canvas import new_figure
 from actscope.hashing import redundancy_ratio
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, trend, verdict
-from actscope.studies.he2021.networks import DATASETS, hash_cells, mlp_cell, recipe_for, seeds
+from actscope.studies.he2021.networks import DATASETS, RECIPES, hash_cells, mlp_cell, recipe_for, seeds
 from actscope.studies.he2021.panels import METRICS, hash_figure, last_epoch
 from actscope.studies.printed import PrintedValue, printed_table
 from actscope.studies.results import Results, Row, series
@@ -138,6 +138,7 @@ TIME = Study(
     source="He et al. 2021, Figures 3 and 2(f)",
     datasets=DATASETS,
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"time": _figure, "ball": _ball_figure},
     claims=(Claim("H12", _h12, DATASETS),),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, trend, verdict
-from actscope.studies.he2021.networks import DATASETS, MNIST_WIDTHS, hash_cells, mlp_cell, recipe_for, seeds
+from actscope.studies.he2021.networks import DATASETS, MNIST_WIDTHS, RECIPES, hash_cells, mlp_cell, recipe_for, seeds
 from actscope.studies.he2021.panels import METRICS, hash_figure, last_epoch, means
 from actscope.studies.printed import PrintedValue, printed_table
 from actscope.studies.results import Results
@@ -101,6 +101,7 @@ WIDTH = Study(
     source="He et al. 2021, Figures 2(a) and 2(b)",
     datasets=DATASETS,
     cells=_cells,
+    recipes=RECIPES,
     measure=hash_cells,
     figures={"width": _figure},
     claims=(Claim("H4", _h4, DATASETS), Claim("H5", _h5, DATASETS)),

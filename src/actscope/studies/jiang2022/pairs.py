@@ -14,6 +14,7 @@ from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
 from actscope.studies.jiang2022.fcnn import ACTIVATIONS, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import PAIR_SPLITS, split_name
+from actscope.studies.looking import has_diverged
 from actscope.studies.results import Results, Row
 from actscope.studies.study import Grid, Place, Study
 from actscope.training import evaluate
@@ -50,7 +51,10 @@ def _cells(grid: Grid) -> list[Cell]:
 def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[Row]]]:
     for cell in cells:
         _, test = place.data(cell["dataset"])
-        model, _ = train_and_look(cell, place, (), lambda step, model: ())
+        model, rows = train_and_look(cell, place, (), lambda step, model: ())
+        if has_diverged(rows):
+            yield cell, rows
+            continue
         x, y = test.subset(cell["examples"], seed=cell["seed"]).tensors
         one, other = np.triu_indices(len(x), 1)
         found = neurons.pair_relations(
@@ -63,7 +67,7 @@ def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[R
             device=place.device,
             progress=False,
         )
-        rows = _rows(found)
+        rows += _rows(found)
         if cell["activation"] == "relu":  # the one that is piecewise linear
             density = neurons.transition_density(model, x[one], x[other], breakpoints=0.0, progress=False)
             exact = dataclasses.replace(found, density=density, samples=None)

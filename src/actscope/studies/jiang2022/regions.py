@@ -16,6 +16,7 @@ from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding
 from actscope.studies.jiang2022.fcnn import Normalization, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import Split, split_name
+from actscope.studies.looking import has_diverged
 from actscope.studies.results import Results, Row
 from actscope.studies.study import Grid, Place, Study
 from actscope.training import LabelledData, evaluate
@@ -73,6 +74,8 @@ def plane_of_labels(data: LabelledData, seed: int) -> regions.Plane:
             chosen.append(i)
         if len(chosen) == 3:
             break
+    if len(chosen) < 3:
+        raise ValueError(f"a plane through three labels needs three: these examples have {len(chosen)}")
     one, other, third = (x[i].double() for i in chosen)
     return regions.Plane.through(one, other, third)
 
@@ -86,6 +89,9 @@ def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[R
             return _rows(cell, model.eval(), section, device=place.device)
 
         model, rows = train_and_look(cell, place, (0, cell["steps"]), look)
+        if has_diverged(rows):
+            yield cell, rows
+            continue
         found = evaluate(model, test, device=place.device)
         rows.append({"step": cell["steps"], "metric": "accuracy", "value": found.accuracy})
         yield cell, rows

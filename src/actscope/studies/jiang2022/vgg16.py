@@ -21,7 +21,7 @@ from actscope.studies.jiang2022.fcnn import ACTIVATIONS
 from actscope.studies.jiang2022.patterns import PAIR_SPLITS, split_name
 from actscope.studies.jiang2022.similarity import pairs_with_different_labels
 from actscope.studies.jiang2022.similarityfigures import COLOURS
-from actscope.studies.looking import fit_and_look
+from actscope.studies.looking import fit_and_look, has_diverged
 from actscope.studies.printed import PrintedValue, printed_table
 from actscope.studies.results import Results, Row, series
 from actscope.studies.study import Grid, Place, Study
@@ -115,7 +115,9 @@ def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[R
         model = _network(cell)
         steps = sorted({*range(0, min(_EARLY, n) + 1, 5), *range(0, n + 1, every), n})
         rows = fit_and_look(model, train, cell, place, steps, look)
-        rows.append({"step": n, "metric": "accuracy", "value": evaluate(model, test, device=place.device).accuracy})
+        if not has_diverged(rows):
+            found = evaluate(model, test, device=place.device)
+            rows.append({"step": n, "metric": "accuracy", "value": found.accuracy})
         yield cell, rows
 
 
@@ -222,8 +224,8 @@ def _described(results: Results, part: str) -> str:
 def _j8(results: Results) -> Finding:
     """Early, sigmoid's similarity stays at 100 % while the others' falls; at the end GELU's is the lowest."""
     parts = _parts(results)
-    if not parts:
-        raise NotRun("no network was measured")
+    if not parts or len(results) < len(parts) * len(ACTIVATIONS):
+        raise NotRun("needs all four activations")
     said = []
     early, last = parts[0], parts[-1]
     stays: dict[str, dict[str, float]] = {}

@@ -11,7 +11,7 @@ from actscope.codes import encode
 from actscope.hashing.redundancy import regions
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun
-from actscope.studies.he2021.networks import hash_cells, mlp_cell, recipe_for
+from actscope.studies.he2021.networks import RECIPES, hash_cells, mlp_cell, recipe_for
 from actscope.studies.he2021.samples import part_measurer
 from actscope.studies.phase.extrapolation import (
     first_collision,
@@ -156,6 +156,7 @@ TIME_CHART = Study(
     source="He et al. 2021, Section 5.6",
     datasets=("mnist", "cifar10"),
     cells=_time_cells,
+    recipes=RECIPES,
     measure=_measure_time,
     figures={"chart": _figure},
     claims=(Claim("H23", _h23),),
@@ -166,6 +167,7 @@ SAMPLE_CHART = Study(
     source="He et al. 2021, Section 5.6",
     datasets=("mnist", "cifar10"),
     cells=_sample_cells,
+    recipes=RECIPES,
     measure=_measure_samples,
     figures={"chart": _figure},
     claims=(Claim("H23", _h23),),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -130,6 +132,13 @@ class Activation:
     out: Tensor
     d: Tensor
     training: bool = True
+
+    def __post_init__(self) -> None:
+        # hooks of the first model must not see the others' rows, and its own parameters stay where they are
+        self.module = copy.copy(self.module)
+        for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
+            setattr(self.module, name, OrderedDict())
+        self.module._parameters = dict(self.module._parameters)
 
     def forward(self) -> None:
         """Fills `out`."""

@@ -28,6 +28,7 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         self._classes = torch.arange(self.logits.shape[1], device=self.logits.device)[None, :, None]
+        self._counting = torch.uint8 if self.logits.shape[1] < 2**8 else torch.int32
 
     def __call__(self, labels: Tensor) -> None:
         """Fills `losses`, `d_logits` and `n_right`; labels are (n_kinds, n_examples) int64."""
@@ -52,6 +53,9 @@ class CrossEntropy:
         is_largest = self.logits == largest
         is_right = logit == largest
         # ties are rare; elsewhere than on a CPU, asking for them would be a wait
-        if self.logits.device.type != "cpu" or int(is_largest.view(torch.uint8).sum(1, dtype=torch.uint8).amax()) > 1:
+        if (
+            self.logits.device.type != "cpu"
+            or int(is_largest.view(torch.uint8).sum(1, dtype=self._counting).amax()) > 1
+        ):
             is_right &= ~(is_largest & (self._classes < of_models)).any(1, keepdim=True)
         return is_right[:, 0]

@@ -73,7 +73,8 @@ def encode(
 ) -> list[Codes]:
     """The neural codes of the same examples by every model, in one pass, as `actscope.encode` gives them for one.
 
-    A bit differs from encoding alone only where a pre-activation is at a breakpoint up to rounding. Hooks of the models do not run.
+    A bit differs from encoding alone only where a pre-activation is at a breakpoint up to rounding. Hooks of the models run once, on one
+    example, to find the sites.
 
     Args:
         models: of any widths, depths and activations, with or without batch normalization.
