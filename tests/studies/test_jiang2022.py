@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 
 from actscope import Codes
 from actscope.neurons import similarity_distribution
-from actscope.studies import find_study, run
+from actscope.studies import Results, compare, find_study, run
 from actscope.studies.jiang2022 import vgg16
 from actscope.studies.jiang2022.fcnn import ACTIVATIONS, NORMALIZATIONS, Normalization, fcnn, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import READINGS, SPLITS, Patterns, on_pre_activations
@@ -19,7 +20,7 @@ from actscope.studies.jiang2022.regions import plane_of_labels
 from actscope.studies.jiang2022.similarity import pairs_with_different_labels, share_of_pairs_above
 from actscope.studies.jiang2022.toynetworks import ToyNetworks, Update, target
 from actscope.studies.jiang2022.variants import variants_of
-from actscope.studies.looking import LookLog
+from actscope.studies.looking import LookLog, has_diverged
 from actscope.studies.study import Place
 from actscope.training import digits
 from actscope.training.checkpoints import Checkpoints
@@ -282,3 +283,39 @@ def test_similarity_is_measured_before_and_after_training_and_says_which_variant
     parts = variants_of(done.results)
     assert len(parts) == 7
     assert {part.claim for every in parts.values() for part in every} == {"J1", "J6", "J7", "J15"}
+
+
+def test_a_network_that_diverges_is_said_to_and_is_no_error(tmp_path: Path) -> None:
+    grid = find_study("jiang2022.regions").grid(scale="smoke")
+    cell = fcnn_cell("a", 1, grid, activation="relu", steps=60)
+    assert cell.recipe is not None
+    wild = dataclasses.replace(cell, recipe=cell.recipe.replace(lr=1e30))
+    _, rows = train_and_look(wild, Place(tmp_path), (0, 40, 60), lambda step, model: [{"metric": "seen", "value": 1.0}])
+    assert rows[0] == {"step": 0, "metric": "seen", "value": 1.0}
+    assert rows[-1] == {"metric": "diverged", "value": 1.0}
+    assert has_diverged(rows)
+    assert not has_diverged(rows[:-1])
+
+
+def test_a_log_that_lost_what_was_seen_is_noticed(tmp_path: Path) -> None:
+    grid = find_study("jiang2022.similarity").grid(scale="smoke")
+    cell, place = fcnn_cell("a", 1, grid, activation="tanh", steps=40), Place(tmp_path)
+    train_and_look(cell, place, (0, 5, 40), lambda step, model: [])
+    path = place.folder(cell) / "looked.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    with pytest.raises(ValueError, match=r"not what was seen of it after 5 updates: delete the folder"):
+        train_and_look(cell, place, (0, 5, 40), lambda step, model: [])
+    path.write_text("{nothing\n")
+    with pytest.raises(ValueError, match=r"looked\.jsonl is damaged"):
+        train_and_look(cell, place, (0, 5, 40), lambda step, model: [])
+
+
+@pytest.mark.parametrize("name", ["jiang2022.statistics", "jiang2022.pairs", "jiang2022.vgg16", "jiang2022.similarity"])
+def test_a_run_with_a_missing_cell_is_compared_as_far_as_it_goes(name: str, tmp_path: Path) -> None:
+    study = find_study(name)
+    done = run(name, tmp_path, scale="smoke", progress=False)
+    for cell in done.cells[:4]:
+        rest = [other for other in done.cells if other != cell]
+        results = Results.in_folder(tmp_path / name / "cells", rest)
+        for claim, finding in compare(study, done.grid, results).findings:
+            assert finding.verdict in ("agrees", "differs", "not run at this scale", "no printed value"), claim.id

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actscope.studies import Grid, Results, find_study, studies
+from actscope.studies import Grid, Results, find_study, run, studies
 from actscope.studies.printed.values import claim_rows
 from actscope.studies.reproduction import FIGURES, TESTED, Reproduction
 
@@ -50,3 +50,15 @@ def test_claims_that_tests_are_evidence_for_name_tests_that_exist() -> None:
 def test_every_study_is_named_by_a_figure_of_its_paper() -> None:
     named = {name for rows in FIGURES.values() for _, _, names in rows for name in names}
     assert set(studies()) <= named
+
+
+def test_results_of_a_study_as_it_was_before_are_refused(tmp_path: Path) -> None:
+    done = run("he2021.width", tmp_path / "results", scale="smoke", progress=False)
+    done.results.save(tmp_path / "saved" / "old.parquet", grid={"dataset": "digits", "scale": "small", "recipe": ""})
+    with pytest.raises(
+        ValueError, match=r"old\.parquet was measured by another version of he2021\.width: run it again"
+    ):
+        Reproduction.of(tmp_path / "saved")
+    done.results.save(tmp_path / "saved" / "old.parquet")
+    with pytest.raises(ValueError, match=r"old\.parquet is not a whole run"):
+        Reproduction.of(tmp_path / "saved")

@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from actscope.studies import Cell, Grid, Study, StudyError, run, runs_in
+from actscope.studies import Cell, Grid, Results, Study, StudyError, find_study, run, runs_in
 from actscope.studies.locking import FolderInUseError, alone_in
 from actscope.studies.results import Row
 from actscope.studies.study import Place
@@ -151,3 +153,39 @@ def test_a_full_disk_is_said_as_such_and_the_run_goes_on_later(
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("*unfinished*"))
     assert same(run("he2021.width", tmp_path, scale="smoke", progress=False).results.query(EVERYTHING), uninterrupted)
+
+
+def test_a_run_that_ends_leaves_alone_what_another_of_the_study_needs_to_go_on(tmp_path: Path) -> None:
+    small = find_study("he2021.width").cells(find_study("he2021.width").grid(scale="small"))[0]
+    state = tmp_path / "he2021.width" / "work" / small.id / "progress.pt"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"how far it is")
+    run("he2021.width", tmp_path, scale="smoke", progress=False)
+    assert [path for path in (tmp_path / "he2021.width" / "work").rglob("*") if path.is_file()] == [state]
+
+
+def test_a_recipe_that_a_study_cannot_be_run_with_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"recipe='he2021.code': jiang2022.toy has one recipe, its own"):
+        run("jiang2022.toy", tmp_path, scale="smoke", recipe="he2021.code")
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", '{"study": "he2021.width", "grid": {"scale": 3}}'])
+def test_a_damaged_note_of_a_run_is_named(tmp_path: Path, content: str) -> None:
+    note = tmp_path / "he2021.width" / "runs" / "digits-smoke.json"
+    note.parent.mkdir(parents=True)
+    note.write_text(content)
+    with pytest.raises(ValueError, match=r"digits-smoke\.json is damaged"):
+        runs_in(tmp_path)
+
+
+def test_a_file_damaged_in_its_middle_and_one_of_something_else_are_named(tmp_path: Path) -> None:
+    done = run("he2021.width", tmp_path, scale="smoke", progress=False)
+    path = tmp_path / "he2021.width" / "cells" / f"{done.cells[0].id}.parquet"
+    content = bytearray(path.read_bytes())
+    content[40:56] = bytes(16)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot be read|damaged"):
+        done.results.query("select * from results")
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(ValueError, match="holds no results of a study"):
+        Results.in_folder(path.parent, done.cells).save(tmp_path / "saved.parquet")

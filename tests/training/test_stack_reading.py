@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from actscope import encode
-from actscope.training import MLP, LabelledData, evaluate, stacks
+from actscope.training import MLP, LabelledData, Recipe, evaluate, stacks
 from actscope.training.stacking import reading
 
 N_FEATURES = 20
@@ -147,3 +147,28 @@ def test_on_a_gpu_the_codes_are_the_same_but_for_ties() -> None:
         strict=True,
     ):
         np.testing.assert_array_equal(there.packed, here.packed)
+
+
+def test_a_hook_of_one_model_changes_no_other_and_does_not_run() -> None:
+    def pair() -> list[MLP]:
+        return [MLP(N_FEATURES, [6], 4, activation="tanh", seed=seed) for seed in (0, 1)]
+
+    expected = stacks.evaluate(pair(), data())
+    hooked = pair()
+    hooked[0].tanh1.register_forward_hook(lambda module, inputs, output: output * 0)
+    assert stacks.evaluate(hooked, data()) == expected
+    recipe = Recipe(lr=1e-2, batch_size=50, epochs=2)
+    plain = pair()
+    stacks.fit(plain, data(), recipe=recipe)
+    stacks.fit(hooked, data(), recipe=recipe)
+    for ours, theirs in zip(hooked, plain, strict=True):
+        assert torch.equal(ours.linear1.weight, theirs.linear1.weight)
+
+
+@pytest.mark.parametrize("n_classes", [255, 256, 257, 512])
+def test_ties_of_any_number_of_classes_go_to_the_first(n_classes: int) -> None:
+    model = MLP(N_FEATURES, [3], n_classes)
+    with torch.no_grad():
+        model.output.weight.zero_()
+        model.output.bias.zero_()
+    assert stacks.evaluate([model], data())[0].accuracy == evaluate(model, data()).accuracy

@@ -138,5 +138,5 @@ def region_borders(
         same = (packed == before).all(axis=1)
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     a, b = codes_of(points(low)).intervals().astype(np.int64), codes_of(points(high)).intervals().astype(np.int64)
-    distances = (points(low) - points(high)).flatten(1).norm(dim=1).cpu().numpy()
+    distances = (points(low) - points(high)).reshape(len(low), -1).norm(dim=1).cpu().numpy()
     return RegionBorders(rows, low, distances, (a != b).sum(axis=1), np.abs(a - b).max(axis=1))

@@ -103,6 +103,8 @@ def chain_around(flow: Dataflow, name: str) -> Chain:
     layer = _layer(flow, producer)
     shape = flow.shapes[site.outputs[0]]
     axis = 1 if producer.name in _CONVOLUTIONS else len(shape) - 1
+    if norm is not None and axis != 1:
+        raise UnprunableError("a batch normalization beside it treats tokens, not units, each by itself")
     branches = _branches(flow, site.outputs[0], [], [], axis, 1)
     if not branches:
         raise UnprunableError("nothing uses its output")
@@ -146,7 +148,10 @@ def _keeps_units_apart(call: Call, shape: tuple[int, ...], axis: int) -> bool:
         return axis < len(shape) - len(call.argument(1, "pad")) // 2
     if call.name == "mean":
         return _over_positions(call, shape, axis)
-    return call.name in _SAME or (call.name in (*_DROPOUTS, *_MAX_POOLS, *_MEAN_POOLS) and axis == 1)
+    if call.name in (*_DROPOUTS, *_MAX_POOLS, *_MEAN_POOLS):
+        n_positions = int(call.name[-2])  # without an axis of examples, the first is that of units
+        return axis == 1 and len(shape) == n_positions + 2
+    return call.name in _SAME
 
 
 def _over_positions(call: Call, shape: tuple[int, ...], axis: int) -> bool:

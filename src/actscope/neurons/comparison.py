@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from actscope.codes.batches import Adapt, as_batches
 from actscope.neurons.dataflow import call_model, tensors_in
 
-__all__ = ["batches_to_compare", "largest_difference", "why_moved"]
+__all__ = ["MOVES", "batches_to_compare", "largest_difference", "why_moved"]
+
+MOVES = "the outputs would move"
 
 
 def why_moved(model: nn.Module, probe: Any, expected: Any) -> str:
@@ -23,23 +25,32 @@ def why_moved(model: nn.Module, probe: Any, expected: Any) -> str:
         return f"the model fails without them ({str(error).splitlines()[0]}): its forward pass counts on their number"
     difference, largest, dtype = _difference(expected, found)
     allowed = 200 * torch.finfo(dtype).eps * max(1.0, largest)
-    if not difference <= allowed:  # a NaN moved as well
-        return f"the outputs would move by {difference:.2g} on the examples seen"
+    if not difference <= allowed:
+        return f"{MOVES} by {difference:.2g} on the examples seen"
     return ""
 
 
 def _difference(expected: Any, found: Any) -> tuple[float, float, torch.dtype]:
-    left, right = (list(tensors_in(part if _is_plain(part) else vars(part))) for part in (expected, found))
+    left, right = (
+        list(tensors_in(part if _is_plain(part) else getattr(part, "__dict__", ()))) for part in (expected, found)
+    )
     if [part.shape for part in left] != [part.shape for part in right]:
         return float("inf"), 1.0, torch.float32
-    floats = [(a, b) for a, b in zip(left, right, strict=True) if a.is_floating_point() and a.numel()]
-    if not floats:
-        return 0.0, 0.0, torch.float32
+    both = [(a, b) for a, b in zip(left, right, strict=True) if a.numel()]
+    floats = [a for a, _ in both if a.is_floating_point()]
     return (
-        max(float((a - b).abs().max()) for a, b in floats),
-        max(float(a.abs().max()) for a, _ in floats),
-        floats[0][0].dtype,
+        max((_largest_gap(a, b) for a, b in both), default=0.0),
+        max((float(torch.where(a.isfinite(), a, 0).abs().max()) for a in floats), default=0.0),
+        floats[0].dtype if floats else torch.float32,
     )
+
+
+def _largest_gap(a: Tensor, b: Tensor) -> float:
+    """The largest difference; infinite where one is NaN or infinite and the other is not the same."""
+    if not a.is_floating_point():
+        return float((a != b).any())  # such as the class, where no rounding is allowed
+    same = (a == b) | (a.isnan() & b.isnan())
+    return float(torch.where(same, 0, (a - b).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)).max())
 
 
 def _is_plain(content: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,6 +119,8 @@ def tensors_in(content: Any) -> Iterator[Tensor]:
     elif isinstance(content, (tuple, list)):
         for value in content:
             yield from tensors_in(value)
+    elif dataclasses.is_dataclass(content) and not isinstance(content, type):
+        yield from tensors_in(vars(content) if hasattr(content, "__dict__") else ())
 
 
 class _Tracer(SiteReader):
@@ -149,7 +152,7 @@ class _Tracer(SiteReader):
         return result
 
     def finished(self, output: Any) -> Dataflow:
-        content = output if isinstance(output, (Tensor, Mapping, tuple, list)) else vars(output)
+        content = output if isinstance(output, (Tensor, Mapping, tuple, list)) else getattr(output, "__dict__", ())
         self._flow.outputs = frozenset(self._number(part) for part in tensors_in(content))
         return self._flow
 

@@ -12,7 +12,8 @@ from actscope.codes.site import Site
 
 __all__ = ["Duplicate", "duplicates", "effective_rows"]
 
-_SAME = 1e-6
+_ROUNDINGS = 8
+"""Roundings by which weights of a copy may differ."""
 _ODD = ("tanh", "softsign", "tanhshrink")
 _HALF = ("sigmoid", "hardsigmoid")  # φ(-z) = 1 - φ(z)
 
@@ -46,7 +47,7 @@ def effective_rows(layer: nn.Module, norm: nn.Module | None) -> NDArray[np.float
     return np.concatenate([weight, bias[:, None]], axis=1)
 
 
-def duplicates(rows: NDArray[np.float64], site: Site) -> list[Duplicate]:
+def duplicates(rows: NDArray[np.float64], site: Site, *, eps: float = 2.0**-23) -> list[Duplicate]:
     """Units that can be had from an earlier one.
 
     With w_j = α w_k in weights and bias: for a ReLU or LeakyReLU, any α > 0 scales the output alike; for any other activation α = 1
@@ -55,6 +56,7 @@ def duplicates(rows: NDArray[np.float64], site: Site) -> list[Duplicate]:
     Args:
         rows: (n_units, fan_in + 1), from `effective_rows`.
         site: which activation it is.
+        eps: of the type that the weights are kept in; every weight must be the other's up to some roundings.
 
     Example:
         >>> site = Site("relu", "relu", (3,), (0.0,), kinks=(0.0,), slopes=(0.0, 1.0), piecewise_linear=True)
@@ -73,7 +75,7 @@ def duplicates(rows: NDArray[np.float64], site: Site) -> list[Duplicate]:
             first, second = sorted((int(units[place]), int(other)))
             if first in found or second in found:
                 continue
-            duplicate = _duplicate(rows, first, second, site)
+            duplicate = _duplicate(rows, first, second, site, _ROUNDINGS * eps)
             if duplicate is not None:
                 found[second] = duplicate
     return [_resolved(found, unit) for unit in sorted(found)]
@@ -88,16 +90,16 @@ def _resolved(found: dict[int, Duplicate], unit: int) -> Duplicate:
     return one
 
 
-def _duplicate(rows: NDArray[np.float64], first: int, second: int, site: Site) -> Duplicate | None:
+def _duplicate(rows: NDArray[np.float64], first: int, second: int, site: Site, same: float) -> Duplicate | None:
     scale = float(rows[second] @ rows[first] / (rows[first] @ rows[first]))
-    if not np.abs(rows[second] - scale * rows[first]).max() <= _SAME * np.abs(rows[second]).max():
+    if not (np.abs(rows[second] - scale * rows[first]) <= same * np.abs(rows[second])).all():
         return None
     homogeneous = site.kind in ("relu", "leaky_relu", "prelu") or (site.kind == "clamp" and site.kinks == (0.0,))
     if homogeneous and None not in site.slopes and scale > 0:
         return Duplicate(second, first, scale, 0.0)
-    if abs(scale - 1) <= _SAME:
+    if abs(scale - 1) <= same:
         return Duplicate(second, first, 1.0, 0.0)
-    if abs(scale + 1) <= _SAME:
+    if abs(scale + 1) <= same:
         odd = site.kind in _ODD or (site.kind == "hardtanh" and site.kinks[0] == -site.kinks[-1])
         if odd or site.kind in _HALF:
             return Duplicate(second, first, -1.0, 0.0 if odd else 1.0)

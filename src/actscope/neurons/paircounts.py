@@ -116,6 +116,8 @@ def _none(n_neurons: int) -> NDArray[np.int64]:
 
 def _by_label(labels: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each label, ascending, and the rows that have it."""
+    if not len(labels):
+        return
     order = np.argsort(labels, kind="stable")
     names, starts = np.unique(labels[order], return_index=True)
     yield from zip(names.tolist(), np.split(order, starts[1:]), strict=True)

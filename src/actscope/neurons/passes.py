@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
@@ -63,6 +64,12 @@ class TrainingPasses:
         reader.__enter__()
         self._reader = reader
 
+    def drop_if_not_finite(self) -> None:
+        """Forget passes whose gradients overflowed: a gradient scaler has skipped their step."""
+        seen = [sums.gradient_size for sums in self.sums.values() if sums.gradient_size is not None]
+        if not all(bool(size.isfinite().all()) for size in seen):
+            self.sums, self.n_examples = {}, 0
+
     def stop(self) -> None:
         """Let the forward pass go."""
         reader, self._reader = self._reader, None
@@ -82,7 +89,8 @@ class TrainingPasses:
             return
         sums = self.sums.setdefault(site.name, UnitSums(site.breakpoints))
         z = firing.pre_activation
-        sums.see_pre_activations(z)
+        with torch.autocast(z.device.type, enabled=False):
+            sums.see_pre_activations(z)
         if z.requires_grad:
             # a hook keeps to the value that it was set on, whatever is written over the tensor later
             z.register_hook(sums.see_gradients)  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -90,7 +98,8 @@ class TrainingPasses:
     def _on_result(self, firing: Firing, post_activation: Tensor) -> None:
         sums = self.sums.get(firing.name)
         if sums is not None:
-            sums.see_post_activations(post_activation)
+            with torch.autocast(post_activation.device.type, enabled=False):
+                sums.see_post_activations(post_activation)
 
 
 class _Scout(PatternReader):

@@ -84,7 +84,7 @@ def prediction_distance(
                 dtype=dtype,
             )
             a, b = both.chunk(2)
-            distances[some] = (a - b).flatten(1).norm(dim=1).numpy()
+            distances[some] = (a - b).reshape(len(a), -1).norm(dim=1).numpy()
             advance(len(a))
     return distances
 

@@ -15,7 +15,7 @@ from actscope.codes.discovery import unwrapped
 from actscope.codes.restoring import evaluating, random_state_kept
 from actscope.neurons.chains import Chain, UnprunableError, chain_around
 from actscope.neurons.checkup import Vitals
-from actscope.neurons.comparison import batches_to_compare, largest_difference, why_moved
+from actscope.neurons.comparison import MOVES, batches_to_compare, largest_difference, why_moved
 from actscope.neurons.dataflow import call_model, trace
 from actscope.neurons.duplicates import Duplicate, duplicates, effective_rows
 from actscope.neurons.folding import Surgery, constants, contribution
@@ -98,6 +98,18 @@ def prune(
 def _prune_site(
     model: nn.Module, vitals: Vitals, live: SiteVitals, expected: Any
 ) -> tuple[PrunedSite | None, list[Refusal]]:
+    """What was taken out at a site, and what was not; without merging copies, if that is what would move the outputs."""
+    report, refusals = _pruned_site(model, vitals, live, expected, merging=True)
+    if report is None and any(refusal.reason.startswith(MOVES) for refusal in refusals):
+        without, others = _pruned_site(model, vitals, live, expected, merging=False)
+        if without is not None:
+            return without, others
+    return report, refusals
+
+
+def _pruned_site(
+    model: nn.Module, vitals: Vitals, live: SiteVitals, expected: Any, *, merging: bool
+) -> tuple[PrunedSite | None, list[Refusal]]:
     name = live.site.name
     constant = _constant_neurons(live, vitals.thresholds.same_output)
     if not (constant.any() or live.verdicts["redundant"].any()):
@@ -109,10 +121,35 @@ def _prune_site(
                 f"its vital signs are of shape {live.site.shape}, but the model gives {chain.shape[1:]}"
             )
     except UnprunableError as error:
-        likely_axis = 1 if len(live.site.shape) >= 3 else len(live.site.shape)
-        units = {*_whole_units(live, likely_axis, constant), *_redundant_units(live, likely_axis)}
+        # channels come first in images, last among tokens; of two axes either may run over units
+        axes = {1 if len(live.site.shape) >= 3 else len(live.site.shape), 1} if live.site.shape else set()
+        units = {unit for axis in axes for unit in (*_whole_units(live, axis, constant), *_redundant_units(live, axis))}
         return None, [Refusal(name, tuple(sorted(units)), str(error))] if units else []
-    surgery, refusals = Surgery(), []
+    surgery = Surgery()
+    try:
+        return _operated(model, vitals, live, expected, chain, constant, surgery, merging=merging)
+    except (RuntimeError, ValueError, IndexError) as error:
+        surgery.undo()
+        units = {*_whole_units(live, chain.axis, constant), *_redundant_units(live, chain.axis)}
+        return None, [
+            Refusal(
+                name, tuple(sorted(units)), f"taking them out failed: {(str(error).splitlines() or ['no reason'])[0]}"
+            )
+        ]
+
+
+def _operated(
+    model: nn.Module,
+    vitals: Vitals,
+    live: SiteVitals,
+    expected: Any,
+    chain: Chain,
+    constant: NDArray[np.bool_],
+    surgery: Surgery,
+    *,
+    merging: bool,
+) -> tuple[PrunedSite | None, list[Refusal]]:
+    name, refusals = live.site.name, list[Refusal]()
     rows = effective_rows(chain.producer, chain.norm)
     n_units = len(rows)
     dead = _whole_units(live, chain.axis, constant)
@@ -130,7 +167,9 @@ def _prune_site(
                 "they give a constant other than 0, which a zero-padded convolution sees cut off at the border",
             )
         )
-    copies, unmerged = _mergeable(chain, surgery, duplicates(rows, live.site), redundant, foldable)
+    weight = chain.producer.get_parameter("weight")
+    found = duplicates(rows, live.site, eps=torch.finfo(weight.dtype).eps) if merging else []
+    copies, unmerged = _mergeable(chain, surgery, found, redundant, foldable)
     refusals += [Refusal(name, units, reason) for reason, units in unmerged.items()]
     gone = {*foldable, *(copied.unit for copied in copies)}
     keep = [unit for unit in range(n_units) if unit not in gone]

@@ -107,7 +107,8 @@ class NeuronReader(PatternReader):
 
     def matrix(self, site: Site, values: Tensor) -> Tensor:
         """A tensor of a site's shape, examples along the site's example axis, as (n_examples, n_neurons)."""
-        return values.detach().movedim(self._axis(site.name), 0).reshape(-1, site.n_neurons)
+        examples_first = values.detach().movedim(self._axis(site.name), 0)
+        return examples_first.reshape(len(examples_first), site.n_neurons)
 
     def _prepared(self, leaf: Any) -> Any:
         leaf = super()._prepared(leaf)
@@ -121,7 +122,9 @@ class NeuronReader(PatternReader):
         edge = edge_of(firing.pre_activation)
         if edge is not None:
             self.edges[site.name] = edge
-        self._receivers[site.name].see_pre_activations(self.matrix(site, firing.pre_activation))
+        z = firing.pre_activation
+        with torch.autocast(z.device.type, enabled=False):  # a model's own must not round the sums
+            self._receivers[site.name].see_pre_activations(self.matrix(site, z))
         return packed
 
     def _on_result(self, firing: Firing, post_activation: Tensor) -> None:
@@ -134,4 +137,5 @@ class NeuronReader(PatternReader):
                 f"site {site.name!r} ({site.kind}) gives {post_activation.numel()} post-activations for {n_values} pre-activations; "
                 "an elementwise activation gives one for one. Leave it out (layers=['!" + site.name + "'])"
             )
-        self._receivers[site.name].see_post_activations(self.matrix(site, post_activation))
+        with torch.autocast(post_activation.device.type, enabled=False):
+            self._receivers[site.name].see_post_activations(self.matrix(site, post_activation))

@@ -219,7 +219,7 @@ def pair_relations(
     distance = prediction_distance(
         model, starts, ends, output=output, adapt=adapt, batch_size=batch_size, progress=progress
     )
-    apart = (starts.double() - ends.double()).flatten(1).norm(dim=1).cpu().numpy()
+    apart = (starts.double() - ends.double()).reshape(len(starts), -1).norm(dim=1).cpu().numpy()
     return PairRelations(codes[0].n_neurons, samples, pattern_similarity(*codes), density, distance, apart, alike)
 
 

@@ -160,7 +160,7 @@ def prediction_spread(
                 batch_size=batch_size_for(points),
                 progress=False,
             )
-            changes = (outputs[1:] - outputs[:1]).flatten(1).norm(dim=1).numpy()
+            changes = (outputs[1:] - outputs[:1]).reshape(n_directions, -1).norm(dim=1).numpy()
             stays = (codes.packed[1:] == codes.packed[:1]).all(axis=1)
             n_inside[row] = stays.sum()
             compared = min(stays.sum(), (~stays).sum())
@@ -173,6 +173,6 @@ def prediction_spread(
 def _around(centre: Tensor, radius: float, n: int, generator: torch.Generator) -> Tensor:
     """Points at one distance from the centre, in directions uniform on the sphere."""
     directions = torch.randn((n, *centre.shape), generator=generator, dtype=torch.float64)
-    lengths = directions.flatten(1).norm(dim=1).reshape(-1, *[1] * centre.ndim)
+    lengths = directions.reshape(n, -1).norm(dim=1).reshape(-1, *[1] * centre.ndim)
     points: Tensor = centre + radius * directions / lengths
     return points.to(centre.dtype)

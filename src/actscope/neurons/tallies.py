@@ -183,7 +183,9 @@ class BatchTally(SiteTally):
         for selectors, block in self._blocks(z):
             for plane, gamma in enumerate(self.planes):
                 sums = selectors @ (block > gamma).to(torch.float32)
-                totals[:, plane] += sums[:n_labels].to(torch.float64).view(n_labels, self.n_units, -1).sum(2)
+                totals[:, plane] += (
+                    sums[:n_labels].to(torch.float64).view(n_labels, self.n_units, self.n_positions).sum(2)
+                )
                 if gamma in self.site.breakpoints:
                     self.fingerprint += _from_bytes(sums[n_labels:])
             lowest, highest = self._widen("low", "high", block)
@@ -192,7 +194,7 @@ class BatchTally(SiteTally):
             ends = flat_ends(self.site)
             if ends is not None:
                 flat = ((block <= ends[0]) | (block >= ends[1])).sum(0)
-                self.n_flat += flat.view(self.n_units, -1).sum(1).cpu().numpy()
+                self.n_flat += flat.view(self.n_units, self.n_positions).sum(1).cpu().numpy()
         above = totals.cpu().numpy().round().astype(np.int64)
         self.above = dict(zip(self._rows.labels, above, strict=True))
 
@@ -201,7 +203,7 @@ class BatchTally(SiteTally):
         done = 0
         for _, block in self._blocks(a):
             self._widen("output_low", "output_high", block)
-            values = block.to(torch.float64).view(len(block), self.n_units, -1)
+            values = block.to(torch.float64).view(len(block), self.n_units, self.n_positions)
             mean = values.mean((0, 2))
             squares = ((values - mean[:, None]) ** 2).sum((0, 2)).cpu().numpy()
             n = len(block)
@@ -213,7 +215,7 @@ class BatchTally(SiteTally):
     def see_gradients(self, g: Tensor) -> None:
         """Sum up (n_rows, n_neurons) gradients of each example's loss by its pre-activations."""
         for _, block in self._blocks(g):
-            values = block.to(torch.float64).view(len(block), self.n_units, -1).sum(2)
+            values = block.to(torch.float64).view(len(block), self.n_units, self.n_positions).sum(2)
             self.gradient_sum += values.sum(0).cpu().numpy()
             self.gradient_size += values.abs().sum(0).cpu().numpy()
 

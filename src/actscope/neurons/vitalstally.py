@@ -67,6 +67,7 @@ class VitalsTally:
         self._weight_sum = 0
         self._labelled: bool | None = None
         self._no_gradients: str | None = None
+        self._unreached: set[str] = set()
         self._probe: Any = None
 
     @property
@@ -128,6 +129,10 @@ class VitalsTally:
             return self
         if (self._by, self._thresholds) != (other._by, other._thresholds):
             raise ValueError("the two tallies count by other units or thresholds; make both with the same arguments")
+        if self._loss_name() != other._loss_name():
+            raise ValueError(
+                f"the two tallies have gradients of other losses, {self._loss_name()} and {other._loss_name()}; make both with the same"
+            )
         common = self._ids & other._ids
         if common:
             raise ValueError(
@@ -143,6 +148,7 @@ class VitalsTally:
         self._ids |= other._ids
         self._weight_sum += other._weight_sum
         self._no_gradients = other._no_gradients
+        self._unreached |= other._unreached
         self._probe = other._probe if self._probe is None else self._probe
         return self
 
@@ -159,7 +165,7 @@ class VitalsTally:
             site_vitals(
                 tally,
                 labelled=labelled,
-                gradients=gradients,
+                gradients=gradients and tally.site.name not in self._unreached,
                 weight_sum=self._weight_sum,
                 thresholds=self._thresholds,
             )
@@ -195,7 +201,10 @@ class VitalsTally:
         output = reader.read_into(cast(dict[str, Receiver], parts), batch.inputs, batch.ids)
         losses = self._losses(reader, batch, output)
         if losses is not None:
-            for name, gradient in gradients_of_examples(losses, reader.edges).items():
+            found = gradients_of_examples(losses, reader.edges)
+            # none arrives where the model switches them off, or writes over part of a pre-activation
+            self._unreached |= set(parts) - set(found)
+            for name, gradient in found.items():
                 parts[name].see_gradients(reader.matrix(parts[name].site, gradient))
         for name, part in parts.items():
             self._tallies[name].merge(part)

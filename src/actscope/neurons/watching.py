@@ -50,8 +50,9 @@ def watch(
 
     *Gradients of weights* are read when the optimizer is about to step: after clipping, before the update, before `zero_grad`, and without
     a gradient scaler's factor, which the scaler or the watch (for fused optimizers) takes out. *Gradients by pre-activations* are taken
-    in the backward pass, where the factor is still in; only the ratio is reported, which does not depend on it. They are of the loss
-    as it is: with batch normalization in training mode, an example's share comes through its whole batch.
+    in the backward pass, where the factor is still in; only the ratio is reported, which does not depend on a factor that stays the same
+    within a window; passes whose gradients overflow are left out. Several backward passes through one forward pass are added up as sizes.
+    They are of the loss as it is: with batch normalization in training mode, an example's share comes through its whole batch.
     Under autocast, sums are in float32.
 
     Args:
@@ -162,6 +163,12 @@ class Watch:
                 "that holds the model's parameters, or call Watch.step() after every update",
                 stacklevel=2,
             )
+        elif error is None and live is not None and self._n_steps and not live.n_forwards:
+            warnings.warn(
+                "the watch counted steps but saw no forward pass in training mode, so it has no reading: call the model itself, not only "
+                "its parts, or watch the part that is called",
+                stacklevel=2,
+            )
 
     def step(self) -> None:
         """Count an update that no optimizer of `torch.optim` made; call it before gradients are reset."""
@@ -192,19 +199,33 @@ class Watch:
             return
         live.n_forwards += 1
         if self._due:
+            live.drop_if_not_finite()
             live.start(args, kwargs)
 
     def _after_forward(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._live is not None:
             self._live.stop()
 
-    def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if self._is_counted(optimizer) and len(args) < 2 and not kwargs.get("closure"):
+    def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        if not self._is_counted(optimizer) or _is_skipped(optimizer):
+            return None
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if closure is None:
             self._read(scale=_scale_left_in(optimizer))
+            return None
+
+        def read_after() -> Any:
+            # gradients are there when the closure returns, and the weights are still those before the update
+            loss = closure()
+            self._read(scale=_scale_left_in(optimizer))
+            return loss
+
+        if len(args) > 1:
+            return (args[0], read_after, *args[2:]), kwargs
+        return args, {**kwargs, "closure": read_after}
 
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if self._is_counted(optimizer):
-            self._read(scale=_scale_left_in(optimizer))  # where a closure made the gradients within the step
+        if self._is_counted(optimizer) and not _is_skipped(optimizer):
             self._count()
 
     def _is_counted(self, optimizer: Optimizer) -> bool:
@@ -244,6 +265,12 @@ class Watch:
                 known = values[torch.isfinite(torch.from_numpy(values)).numpy()]
                 if len(known):
                     self._writer.add_scalar(f"{measure}/{place}", float(known.mean()), step)
+
+
+def _is_skipped(optimizer: Optimizer) -> bool:
+    """Whether a gradient scaler has told a fused optimizer that gradients overflowed: its step then moves nothing."""
+    found = getattr(optimizer, "found_inf", None)
+    return bool(found) if isinstance(found, (Tensor, float, int)) else False
 
 
 def _scale_left_in(optimizer: Optimizer) -> float:
