@@ -42,6 +42,7 @@ def training_figure(results: Results) -> Figure:
             ax.axhline(0.95, color="0.8", linewidth=0.7, zorder=0)
             ax.set_ylim(0, 1.02)
         for ax in line:
+            ax.locator_params(axis="x", nbins=5)
             ax.tick_params(labelsize=7)
             ax.spines[["top", "right"]].set_visible(False)
     for ax, label in zip(axes[0], ("similarity, first 200 steps", "similarity", "prediction distance"), strict=True):
