@@ -54,6 +54,7 @@ def test_every_study_is_named_by_a_figure_of_its_paper() -> None:
 
 def test_results_of_a_study_as_it_was_before_are_refused(tmp_path: Path) -> None:
     done = run("he2021.width", tmp_path / "results", scale="smoke", progress=False)
+    (tmp_path / "saved").mkdir()
     done.results.save(tmp_path / "saved" / "old.parquet", grid={"dataset": "digits", "scale": "small", "recipe": ""})
     with pytest.raises(
         ValueError, match=r"old\.parquet was measured by another version of he2021\.width: run it again"

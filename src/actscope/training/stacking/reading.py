@@ -47,7 +47,7 @@ def evaluate(
         >>> _, test = digits()
         >>> found = evaluate([MLP(64, [width], 10) for width in (4, 8)], test)
         >>> [one.n_examples for one in found]
-        [360, 360]
+        [359, 359]
     """
     members = _members(models, "evaluate it with actscope.training.evaluate")
     place = _place(models, device)
