@@ -181,10 +181,12 @@ class Chart:
             name: _with_range(getattr(self.thresholds, name), [getattr(one, name) for one in self.resampled_thresholds])
             for name in ("critical_redundancy", "sufficient_redundancy", "sufficient_accuracy")
         }
+        under = f"under-expressive: redundancy above {said['critical_redundancy']}"
+        sufficient = f"sufficiently: redundancy up to {said['sufficient_redundancy']}, 9-NN at least {said['sufficient_accuracy']}"
         lines = [
             repr(self),
-            f"under-expressive: redundancy above {said['critical_redundancy']}",
-            f"sufficiently: redundancy up to {said['sufficient_redundancy']}, 9-NN at least {said['sufficient_accuracy']}",
+            under if (self.regimes == 0).any() else "under-expressive: no point is, so there is no threshold",
+            sufficient if (self.regimes == 2).any() else "sufficiently: no point is, so there is no threshold",
             f"these give {self.thresholds.agreement:.0%} of the points the regime that changes around them say",
         ]
         return "\n".join([*lines, *map(str, self.predictions), *map(str, self.borders)])

@@ -115,7 +115,7 @@ def locate(
     width = _width(chart, codes.sites, train)
     if chart.y_name == "epoch" and epochs is None:
         raise ValueError(
-            "this chart has training time as an axis: say for how many epochs the network was trained (epochs=)"
+            "this chart has training time as an axis: say for how many epochs the network was trained (epochs=, in the shell --epochs)"
         )
     y = float(epochs if chart.y_name == "epoch" and epochs is not None else len(train))
     at = _place(chart, width, y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actscope.codes.breakpoints import Breakpoints
 from actscope.codes.encoding import sites as sites_of
@@ -102,10 +102,13 @@ def encode(
     known = None if isinstance(data, Tensor) else data if isinstance(data, LabelledData) else LabelledData(*data)
     examples = known or LabelledData(torch.as_tensor(data), torch.zeros(len(data), dtype=torch.int64))
     tensors = _in_every_type(members, examples, place)
-    sites: list[list[Site]] = [
-        sites_of(member.model, tensors[member.dtype][0][:1].to(_where(member.model)), breakpoints=breakpoints)
-        for member in members
-    ]
+    sites: list[list[Site]] = []
+    for member in members:
+        example = tensors[member.dtype][0][:1].to(_where(member.model))
+        try:
+            sites.append(sites_of(member.model, example, breakpoints=breakpoints))
+        except ValueError as error:
+            raise ValueError(f"model {member.index}: {error}") from error
     labels = None if known is None else known.y.numpy(force=True)
     name = split if split is not None else None if known is None else known.split or None
     codes: dict[int, Codes] = {}
@@ -118,6 +121,8 @@ def encode(
 
 
 def _members(models: Sequence[MLP], instead: str) -> list[Member]:
+    if isinstance(models, nn.Module):
+        raise TypeError("models is one model; give a list of them")
     if len(models) == 0:
         raise ValueError("models is empty: there is nothing to run")
     return [
