@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Run the papers' experiments, and hold the results against what was printed."
 )
 
-Folder = Annotated[Path, typer.Option("--out", help="Folder for the results of all studies.")]
+Folder = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder for the results of all studies.")]
 Name = Annotated[str, typer.Argument(help="A study, as `actscope study list` names it.")]
 OptionalName = Annotated[str | None, typer.Argument(help="A study; default: all that were begun in the folder.")]
 Dataset = Annotated[str | None, typer.Option(help="Default: the study's first; digits at smoke scale.")]

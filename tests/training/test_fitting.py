@@ -19,6 +19,7 @@ from actscope.training import (
     digits,
     evaluate,
     fit,
+    fitting,
     load_dataset,
     small_resnet,
 )
@@ -285,6 +286,18 @@ def test_the_callback_of_steps_sees_every_update_and_changes_nothing_in_training
     assert all(not torch.equal(one, other) for (_, one), (_, other) in itertools.pairwise(seen))
     for ours, theirs in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_time_in_the_callback_of_steps_is_not_time_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]  # which only callbacks move
+    monkeypatch.setattr(fitting.time, "perf_counter", lambda: clock[0])
+
+    def look(step: int, model: nn.Module) -> None:
+        clock[0] += 7.0
+
+    history = fit(net(), blobs(), recipe=Recipe(steps=5, batch_size=16), on_step=look)
+    assert clock[0] == 6 * 7
+    assert list(history.seconds) == [0.0, 0.0]
 
 
 def test_modes_are_restored_when_a_callback_fails() -> None:

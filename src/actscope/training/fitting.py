@@ -100,13 +100,18 @@ def fit(
     orders = BatchOrder(len(x), seed, state=order_state)
     n_epochs = -(-n_steps // steps_per_epoch)
 
+    looking = 0.0
+
     def after_step(step: int) -> None:
+        nonlocal looking
         if keeper is not None:
             keeper.after_step(step)
         if on_step is not None:
+            begun_looking = time.perf_counter()
             with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
                 on_step(step, model)
             model.train()
+            looking += time.perf_counter() - begun_looking
 
     with (
         modes_restored(model),
@@ -123,10 +128,10 @@ def fit(
             rates = [recipe.lr_at(step, steps_per_epoch=steps_per_epoch, n_steps=n_steps) for step in steps]
             order, model_seed = orders.next_epoch()
             order = order[: len(steps) * recipe.batch_size].to(place)
-            start = time.perf_counter()
+            start, looking = time.perf_counter(), 0.0
             with _drawing_from(model_seed, place):
                 losses, n_right = _train_epoch(model, x, y, order, rates, optimizer, recipe, steps.start, after_step)
-            seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start - looking
             if (error := divergence(losses, x, log.history(recipe, seed))) is not None:
                 raise error
             log.record_loss(float(mean_over_examples(losses, len(order), recipe.batch_size)))
