@@ -312,7 +312,9 @@ def test_a_log_that_lost_what_was_seen_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["jiang2022.statistics", "jiang2022.pairs", "jiang2022.vgg16", "jiang2022.similarity"])
 def test_a_run_with_a_missing_cell_is_compared_as_far_as_it_goes(name: str, tmp_path: Path) -> None:
-    study = find_study(name)
+    known = find_study(name)
+    # whatever the data set, so that every check is made
+    study = dataclasses.replace(known, claims=[dataclasses.replace(claim, datasets=()) for claim in known.claims])
     done = run(name, tmp_path, scale="smoke", progress=False)
     for cell in done.cells[:4]:
         rest = [other for other in done.cells if other != cell]
