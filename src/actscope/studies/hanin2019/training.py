@@ -54,7 +54,7 @@ def _cells(grid: Grid) -> list[Cell]:
             recipe,
         )
         for network in names
-        for seed in range({"smoke": 2, "small": 3, "paper": 10}[grid.scale])
+        for seed in range({"smoke": 2, "small": 10, "paper": 10}[grid.scale])
     ]
 
 
