@@ -75,6 +75,16 @@ def test_status_tells_complete_running_and_cut_off_runs_apart(actscope: Run, don
     assert "is complete" in actscope("study", "resume", "he2021.width", "--out", tmp_path)[1]
 
 
+def test_a_part_of_a_run_is_measured_and_saved_by_name(actscope: Run, tmp_path: Path) -> None:
+    only = ("--only", "width=3,10", "--only", "seed=0")
+    code, _, _ = actscope("study", "run", "he2021.width", "--scale", "smoke", *only, "--out", tmp_path, "-q")
+    assert code == 0
+    assert "2 of 6 cells" in actscope("study", "compare", "--out", tmp_path)[1]
+    assert "not saved" in actscope("study", "save", "--out", tmp_path, "--to", tmp_path / "saved")[1]
+    assert actscope("study", "save", "--partial", "--out", tmp_path, "--to", tmp_path / "saved")[0] == 0
+    assert len(Results.of_file(tmp_path / "saved" / "he2021.width-digits-smoke.parquet")) == 2
+
+
 def test_a_comparison_is_written_as_a_page_and_as_numbers(actscope: Run, done: Path, tmp_path: Path) -> None:
     page, numbers = tmp_path / "page.md", tmp_path / "numbers.json"
     assert actscope("study", "compare", "--out", done, "--markdown", page, "--json", numbers)[0] == 0
@@ -111,6 +121,8 @@ def test_saved_runs_make_the_pages_of_the_reproduction(actscope: Run, done: Path
         (("study", "run", "he2021.depth"), "no study 'he2021.depth'"),
         (("study", "run", "he2021.width", "--scale", "huge"), "scale='huge'"),
         (("study", "run", "he2021.width", "--scale", "smoke", "--engine", "spark"), "engine='spark'"),
+        (("study", "run", "he2021.width", "--scale", "smoke", "--only", "seed"), "--only seed: give a setting"),
+        (("study", "run", "he2021.width", "--scale", "smoke", "--only", "layers=1"), "no setting 'layers'"),
         (("study", "status", "--out", "nowhere"), "no folder nowhere"),
         (("study", "compare", "he2021.noise", "--out", "."), "actscope study run he2021.noise"),
         (("study", "figures", "--format", "gif", "--out", "."), "--format gif"),

@@ -25,6 +25,13 @@ OptionalName = Annotated[str | None, typer.Argument(help="A study; default: all 
 Dataset = Annotated[str | None, typer.Option(help="Default: the study's first; digits at smoke scale.")]
 Scale = Annotated[str, typer.Option(help="smoke (seconds), small (minutes on two cores) or paper (as printed).")]
 Recipe = Annotated[str, typer.Option(help="Another recipe, such as he2021.code, if the study allows one.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SETTING=VALUE[,VALUE]",
+        help="Measure only these cells now, such as seed=0,1. May be given several times.",
+    ),
+]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files; else a cache, else a download.")]
 Device = Annotated[str | None, typer.Option(help="Where to train, such as cpu or cuda.")]
 Engine = Annotated[str, typer.Option(help="local, processes or ray.")]
@@ -51,6 +58,7 @@ def run(
     dataset: Dataset = None,
     scale: Scale = "small",
     recipe: Recipe = "",
+    only: Only = None,
     data_dir: DataDir = None,
     device: Device = None,
     engine: Engine = "local",
@@ -67,6 +75,7 @@ def run(
         dataset=dataset,
         scale=scale,
         recipe=recipe,
+        only=_settings(only),
         data_dir=data_dir,
         device=device,
         engine=engine,  # type: ignore[arg-type]  # run itself refuses what is none
@@ -183,16 +192,19 @@ def save(
     study: OptionalName = None,
     out: Folder = _DEFAULT,
     to: Annotated[Path, typer.Option(help="Folder for one Parquet file for each complete run.")] = Path("saved"),
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also what there is of runs that are not complete.")
+    ] = False,
 ) -> None:
     """Write each complete run into one Parquet file, to keep or to publish."""
     to.mkdir(parents=True, exist_ok=True)
     for one in _runs(out, study):
-        if one.is_complete:
+        if one.is_complete or (partial and len(one.missing) < len(one.cells)):
             path = to / f"{one.study.name}-{one.grid.name}.parquet"
             one.results.save(path, grid=vars(one.grid))
             typer.echo(f"{one}: {path}")
         else:
-            typer.echo(f"{one}: not complete, not saved")
+            typer.echo(f"{one}: not complete, not saved (--partial saves what there is)")
 
 
 @app.command()
@@ -205,6 +217,17 @@ def pages(
 
     for path in Reproduction.of(source).save(to):
         typer.echo(f"Written: {path}")
+
+
+def _settings(only: list[str] | None) -> dict[str, list[str]]:
+    """What `--only` asks for, by setting."""
+    found: dict[str, list[str]] = {}
+    for text in only or []:
+        name, equals, values = text.partition("=")
+        if not (name and equals and values):
+            raise ValueError(f"--only {text}: give a setting and its values, such as --only seed=0,1")
+        found.setdefault(name, []).extend(values.split(","))
+    return found
 
 
 def _runs(folder: Path, study: str | None) -> list[Run]:

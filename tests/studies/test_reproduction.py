@@ -61,5 +61,16 @@ def test_results_of_a_study_as_it_was_before_are_refused(tmp_path: Path) -> None
     ):
         Reproduction.of(tmp_path / "saved")
     done.results.save(tmp_path / "saved" / "old.parquet")
-    with pytest.raises(ValueError, match=r"old\.parquet is not a whole run"):
+    with pytest.raises(ValueError, match=r"old\.parquet does not say of what run it is"):
         Reproduction.of(tmp_path / "saved")
+
+
+def test_a_part_of_a_run_is_held_against_the_paper_as_a_part(tmp_path: Path) -> None:
+    part = run("he2021.width", tmp_path / "results", scale="smoke", only={"width": [30]}, progress=False)
+    assert (len(part.results), len(part.missing)) == (2, 4)
+    (tmp_path / "saved").mkdir()
+    part.results.save(tmp_path / "saved" / "part.parquet", grid=vars(part.grid))
+    found = Reproduction.of(tmp_path / "saved")
+    assert found.comparisons[0].n_missing == 4
+    assert "he2021.width, digits, smoke, 2 of 6 cells" in found.pages["reproduction.md"]
+    assert "--scale smoke`, 2 of 6 cells." in found.pages["he2021.md"]

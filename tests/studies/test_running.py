@@ -60,6 +60,41 @@ def test_all_cells_are_measured_and_a_second_run_measures_none(tmp_path: Path) -
     assert done == list(range(6))
 
 
+def test_a_part_of_the_cells_can_be_measured_first(tmp_path: Path) -> None:
+    done: list[int] = []
+    part = run(toy(done=done), tmp_path, only={"number": [1, "4"], "dataset": ["digits"]})
+    assert done == [1, 4]
+    assert len(part.missing) == 4
+    kept = tmp_path / "toy" / "work" / part.missing[0].id
+    kept.mkdir(parents=True)
+    run(toy(done=done), tmp_path, only={"number": range(2)})
+    assert done == [1, 4, 0]
+    assert run(toy(done=done), tmp_path).is_complete
+    assert sorted(done) == list(range(6))
+    assert not kept.exists()
+
+
+def test_what_cells_keep_for_later_outlives_a_run_of_others(tmp_path: Path) -> None:
+    kept = tmp_path / "toy" / "work" / toy().cells(Grid("digits", "smoke"))[5].id
+    kept.mkdir(parents=True)
+    run(toy(), tmp_path, scale="smoke", only={"number": [1]})
+    assert kept.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ({"width": [3]}, "there is no setting 'width'; choose among dataset, number"),
+        ({"number": [3, 9]}, "no cell has number=9; there is number=0, 1, 2, 3, 4, 5"),
+        ({"number": []}, "no cell has all of number as asked for"),
+    ],
+    ids=["a setting that is none", "a value that is none", "no value"],
+)
+def test_a_part_that_is_none_is_refused(only: dict[str, list[int]], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(toy(), tmp_path, only=only)
+
+
 def test_what_was_measured_before_a_failure_is_kept_and_the_rest_is_done_by_the_next_run(tmp_path: Path) -> None:
     done: list[int] = []
     with pytest.raises(StudyError, match=r"number 3 cannot be measured.*3 of 6 cells are saved"):

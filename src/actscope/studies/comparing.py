@@ -60,6 +60,7 @@ class Comparison:
         study: the study.
         grid: what was run.
         n_cells: cells measured.
+        n_missing: cells of the grid that were not.
         differences: of each printed number.
         findings: each claim and what was found.
     """
@@ -67,6 +68,7 @@ class Comparison:
     study: Study
     grid: Grid
     n_cells: int
+    n_missing: int
     differences: tuple[Difference, ...]
     findings: tuple[tuple[Claim, Finding], ...]
 
@@ -80,6 +82,7 @@ class Comparison:
             "study": self.study.name,
             "grid": vars(self.grid),
             "n_cells": self.n_cells,
+            "n_missing": self.n_missing,
             "differences": [
                 asdict(one) | {"difference": one.difference, "verdict": one.verdict} for one in self.differences
             ],
@@ -89,9 +92,10 @@ class Comparison:
     def to_markdown(self, *, level: int = 2) -> str:
         """A section for a page: claims first, then numbers by kind."""
         lines = [f"{'#' * level} {self.study.title}", ""]
+        of = f" of {self.n_cells + self.n_missing:,}" if self.n_missing else ""
         command = f"actscope study run {self.study.name} --dataset {self.grid.dataset} --scale {self.grid.scale}"
         lines += [
-            f"{self.study.source}. `{command}{f' --recipe {self.grid.recipe}' if self.grid.recipe else ''}`, {self.n_cells:,} cells.",
+            f"{self.study.source}. `{command}{f' --recipe {self.grid.recipe}' if self.grid.recipe else ''}`, {self.n_cells:,}{of} cells.",
             "",
         ]
         if self.study.notes:
@@ -144,6 +148,7 @@ def compare(study: Study, grid: Grid, results: Results) -> Comparison:
         study=study,
         grid=grid,
         n_cells=n_measured,
+        n_missing=n_cells - n_measured,
         differences=tuple(_difference(one, results, measured) for one in printed),
         findings=tuple(
             (claim, _finding(claim, results, n_measured, n_cells) if measured else Finding("not run at this scale", ""))

@@ -116,7 +116,7 @@ class Reproduction:
 
         Raises:
             FileNotFoundError: there is nothing.
-            ValueError: a file is not of all cells of its study as it is now.
+            ValueError: a file is not of cells of its study as it is now.
         """
         order = {name: i for i, name in enumerate(studies())}
         found = [(path, Results.of_file(path)) for path in sorted(Path(folder).glob("*.parquet"))]
@@ -224,9 +224,10 @@ class Reproduction:
 
 
 def _said(one: Comparison) -> str:
-    return f"{one.study.name}, {one.grid.dataset}, {one.grid.scale}" + (
-        f", {one.grid.recipe}" if one.grid.recipe else ""
-    )
+    parts = [one.study.name, one.grid.dataset, one.grid.scale, one.grid.recipe]
+    if one.n_missing:
+        parts.append(f"{one.n_cells:,} of {one.n_cells + one.n_missing:,} cells")
+    return ", ".join(part for part in parts if part)
 
 
 def _picture(one: Comparison, figure: str) -> str:
@@ -236,9 +237,11 @@ def _picture(one: Comparison, figure: str) -> str:
 def _require_current(path: Path, results: Results) -> None:
     """Refuses a file of cells other than the study's, beside which its description would not be true."""
     if not results.grid:
-        raise ValueError(f"{path} is not a whole run; write one with: actscope study save --to {path.parent}")
+        raise ValueError(
+            f"{path} does not say of what run it is; write one with: actscope study save --to {path.parent}"
+        )
     study, grid = find_study(results.study), Grid(**results.grid)  # type: ignore[arg-type]  # a scale
-    if {entry["id"] for entry in results.about} != {cell.id for cell in study.cells(grid)}:
+    if not {entry["id"] for entry in results.about} <= {cell.id for cell in study.cells(grid)}:
         raise ValueError(
             f"{path} was measured by another version of {study.name}: run it again ({study.name}, {grid.name}), and save it"
         )

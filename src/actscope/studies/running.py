@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -84,6 +84,7 @@ def run(
     dataset: str | None = None,
     scale: str = "small",
     recipe: str = "",
+    only: Mapping[str, Iterable[object]] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     device: str | None = None,
     engine: EngineName = "local",
@@ -101,6 +102,8 @@ def run(
         dataset: one that the study knows; None for its own.
         scale: `smoke` (seconds), `small` (minutes on two cores) or `paper` (as printed).
         recipe: another recipe than the study's own, by its name in `RECIPES`, if the study allows one.
+        only: by the name of a setting, the values to measure now, such as `{"seed": [0], "width": [40, 60]}`; the others' cells
+            stay for later. None measures all.
         data_dir: where data sets lie, as for `load_dataset`.
         device: where networks are trained and run.
         engine: `local`, `processes` or `ray`; with the latter two, blocks of cells that share batches go to workers.
@@ -115,6 +118,7 @@ def run(
     study = find_study(study)
     grid = study.grid(dataset=dataset, scale=scale, recipe=recipe)
     ours = Run(study, grid, Path(folder) / study.name, tuple(study.cells(grid)))
+    chosen = _chosen(ours.cells, only or {})
     place = Place(
         work=(ours.folder / "work").absolute(),
         data_dir=None if data_dir is None else Path(data_dir).absolute(),
@@ -124,11 +128,12 @@ def run(
     )
     with alone_in(ours.folder):
         _note(ours)
-        missing = ours.missing
+        ids = {cell.id for cell in chosen}
+        missing = [cell for cell in ours.missing if cell.id in ids]
         if missing:
             _measure(ours, missing, place, engine, n_workers)
         # other runs of this study may have left theirs in the same folder
-        for cell in ours.cells:
+        for cell in chosen:
             shutil.rmtree(place.folder(cell), ignore_errors=True)
         with suppress(OSError):
             place.work.rmdir()
@@ -156,6 +161,23 @@ def runs_in(folder: str | os.PathLike[str], *, study: str | None = None) -> list
         if study is None or of.name == study:
             found.append(Run(of, grid, path.parent.parent, tuple(of.cells(grid))))
     return found
+
+
+def _chosen(cells: Sequence[Cell], only: Mapping[str, Iterable[object]]) -> list[Cell]:
+    """Cells whose settings have one of the values asked for; values may be given as text."""
+    chosen = list(cells)
+    for name, values in only.items():
+        known = list(dict.fromkeys(str(cell[name]) for cell in cells if name in cell.settings))
+        if not known:
+            settings = dict.fromkeys(key for cell in cells for key in cell.settings)
+            raise ValueError(f"only: there is no setting '{name}'; choose among {', '.join(settings)}")
+        wanted = {str(value) for value in values}
+        if unknown := sorted(wanted - set(known)):
+            raise ValueError(f"only: no cell has {name}={', '.join(unknown)}; there is {name}={', '.join(known)}")
+        chosen = [cell for cell in chosen if str(cell.settings.get(name)) in wanted]
+    if not chosen:
+        raise ValueError(f"only: no cell has all of {', '.join(only)} as asked for")
+    return chosen
 
 
 def _note(ours: Run) -> None:
