@@ -1,10 +1,12 @@
+from functools import partial
 from itertools import permutations
 
 import numpy as np
 import pytest
 
 from actscope import Codes
-from actscope.hashing import fit_kmeans, kmeans_accuracy
+from actscope.hashing import fit_kmeans, fit_kmeans_each, kmeans_accuracy
+from actscope.hashing.features import features_of
 
 
 def clustered(n=400, d=32, n_classes=4, noise=0.1, seed=0):
@@ -101,6 +103,46 @@ def test_codes_that_occur_often_count_once_against_the_budget():
 
 def test_wide_codes_are_clustered():
     assert kmeans_accuracy(clustered(n=60, d=3000, noise=0.3), n_init=5) == 1
+
+
+def rough(n=90, d=4000, seed=1):
+    """Codes so alike that starts end in different clusters."""
+    return clustered(n=n, d=d, n_classes=6, noise=0.45, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_wide_codes_are_clustered_by_their_inner_products_as_by_their_bits(seed, monkeypatch):
+    codes = rough()
+    by_products = fit_kmeans(codes, seed=seed)
+    monkeypatch.setattr("actscope.hashing.kmeans.features_of", partial(by_bits, features_of))
+    by_their_bits = fit_kmeans(codes, seed=seed)
+    np.testing.assert_array_equal(by_products.assigned, by_their_bits.assigned)
+    np.testing.assert_array_equal(by_products.table, by_their_bits.table)
+
+
+def by_bits(make, *arguments, max_bytes, bits_per_row):
+    features = make(*arguments, max_bytes=0)
+    assert features.gram is None
+    return features
+
+
+def test_codes_that_were_not_fitted_on_go_to_the_nearest_centre_whatever_the_features(monkeypatch):
+    codes = rough(n=400)
+    by_products = fit_kmeans(codes, max_train=60, seed=2)
+    monkeypatch.setattr("actscope.hashing.kmeans.features_of", partial(by_bits, features_of))
+    by_their_bits = fit_kmeans(codes, max_train=60, seed=2)
+    np.testing.assert_array_equal(by_products.assigned, by_their_bits.assigned)
+
+
+@pytest.mark.parametrize("max_train", [None, 70])
+def test_fits_of_many_seeds_are_those_of_each(max_train):
+    codes = rough()
+    fits = fit_kmeans_each(codes, range(5), max_train=max_train)
+    for seed, fit in enumerate(fits):
+        alone = fit_kmeans(codes, seed=seed, max_train=max_train)
+        np.testing.assert_array_equal(fit.assigned, alone.assigned)
+        assert (fit.n_train, fit.note) == (alone.n_train, alone.note)
+    assert len({float(fit.accuracy()) for fit in fits}) > 1
 
 
 def test_mistakes_are_named():

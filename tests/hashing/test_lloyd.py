@@ -5,6 +5,7 @@ from sklearn.cluster import KMeans
 from actscope.codes.bits import pack_bits
 from actscope.codes.groups import distinct
 from actscope.hashing.bitmatrix import BitMatrix, varying_bits
+from actscope.hashing.features import features_of
 from actscope.hashing.lloyd import cluster, lloyd, seed_centres
 
 
@@ -89,3 +90,15 @@ def test_more_runs_never_give_a_larger_inertia():
     _, features, weights, _ = problem(noise=0.35)
     inertias = [cluster(features, weights, 5, seed=1, n_init=n).inertia for n in (1, 4, 8)]
     assert inertias == sorted(inertias, reverse=True)
+
+
+def test_inner_products_give_the_inertia_of_the_bits():
+    _, bits, weights, _ = problem(n=60, d=2500)
+    (products,) = features_of(bits.packed, bits.columns, [0, bits.n_rows], max_bytes=1 << 30).parts
+    assert products.n_features == bits.n_rows
+    start = np.array([3, 11, 50])
+    ours = lloyd(products, weights, products.rows(start), tol=0)
+    theirs = lloyd(bits, weights, bits.rows(start), tol=0)
+    np.testing.assert_array_equal(ours.assigned, theirs.assigned)
+    assert ours.n_iterations == theirs.n_iterations
+    assert ours.inertia == pytest.approx(theirs.inertia, rel=1e-5)

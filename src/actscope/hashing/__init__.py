@@ -2,7 +2,7 @@
 
 from actscope.hashing.accuracy import Accuracy
 from actscope.hashing.collisions import Determinism, determinism
-from actscope.hashing.kmeans import KMeansFit, Matching, fit_kmeans, kmeans_accuracy
+from actscope.hashing.kmeans import KMeansFit, Matching, fit_kmeans, fit_kmeans_each, kmeans_accuracy
 from actscope.hashing.knn import knn_accuracy, knn_labels
 from actscope.hashing.logistic import LogisticFit, Scheme, fit_logistic, logistic_accuracy
 from actscope.hashing.membership import Group, groups, largest_groups
@@ -27,6 +27,7 @@ __all__ = [
     "knn_labels",
     "kmeans_accuracy",
     "fit_kmeans",
+    "fit_kmeans_each",
     "KMeansFit",
     "Matching",
     "logistic_accuracy",

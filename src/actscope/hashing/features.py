@@ -1,4 +1,4 @@
-"""Codes as the feature matrix that logistic regression works on: their bits, or their inner products."""
+"""Codes as the feature matrix that logistic regression and K-Means work on: their bits, or their inner products."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from actscope.codes.distances import hamming
 from actscope.hashing.bitmatrix import BitMatrix
 
-__all__ = ["FeatureMatrix", "Features", "features_of"]
+__all__ = ["BITS_PER_GRAM_ROW", "FeatureMatrix", "Features", "features_of"]
 
-_BITS_PER_GRAM_ROW = 32  # with fewer, forming the Gram matrix takes longer than it saves
+BITS_PER_GRAM_ROW = 32
+"""With fewer, forming the Gram matrix takes longer than it saves a single fit."""
 _GRAM_BYTES_PER_PAIR = 12  # the float64 matrix that is factorised, and the float32 copy of its factor
 _BYTES_AT_A_TIME = 1 << 24
 _BYTES_OF_ROWS_AT_A_TIME = 1 << 10  # parts of rows that stay in the cache while they are compared
@@ -41,6 +42,14 @@ class FeatureMatrix(Protocol):
 
     def sums(self, coefficients: NDArray[np.float32], positions: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Sums of the rows at some positions, each times its coefficient: (k, n_features) for coefficients (k, n_positions)."""
+        ...
+
+    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some rows as floats, (n_positions, n_features)."""
+        ...
+
+    def squared_norms(self) -> NDArray[np.float64]:
+        """Of each row, (n_rows,)."""
         ...
 
 
@@ -75,21 +84,29 @@ class Features:
         return weights if self.gram is None else self.gram.in_bits(weights)
 
 
-def features_of(packed: np.ndarray, columns: NDArray[np.int64], edges: Sequence[int], *, max_bytes: int) -> Features:
+def features_of(
+    packed: np.ndarray,
+    columns: NDArray[np.int64],
+    edges: Sequence[int],
+    *,
+    max_bytes: int,
+    bits_per_row: int = BITS_PER_GRAM_ROW,
+) -> Features:
     """The features of different codes, in the form that makes products cheapest.
 
-    L2-penalised logistic regression depends on codes only through inner products. So where there are far fewer codes than bits, n
-    features with the same inner products take the place of the bits, and every vector of weights is that much shorter.
+    L2-penalised logistic regression and K-Means depend on codes only through inner products. So where there are far fewer codes than
+    bits, n features with the same inner products take the place of the bits, and every vector of weights is that much shorter.
 
     Args:
         packed: (n, n_bytes) uint8.
         columns: positions of the bits that vary.
         edges: part i has the rows edges[i] … edges[i + 1].
         max_bytes: the Gram matrix is not formed if it needs more.
+        bits_per_row: for how many times as many bits as codes it is formed.
     """
     n = len(packed)
     parts = list(itertools.pairwise(edges))
-    if _BITS_PER_GRAM_ROW * n <= len(columns) and _GRAM_BYTES_PER_PAIR * n * n <= max_bytes:
+    if bits_per_row * n <= len(columns) and _GRAM_BYTES_PER_PAIR * n * n <= max_bytes:
         gram = _GramFactor.of(packed, columns)
         return Features([_FloatMatrix(gram.factor[start:stop]) for start, stop in parts], gram)
     return Features([BitMatrix.of(packed[start:stop], columns) for start, stop in parts], None)
@@ -114,6 +131,12 @@ class _FloatMatrix:
 
     def sums(self, coefficients: NDArray[np.float32], positions: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         return coefficients @ self.matrix[positions]
+
+    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.matrix[positions]
+
+    def squared_norms(self) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("ij,ij->i", self.matrix, self.matrix, dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)

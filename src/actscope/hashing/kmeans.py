@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -14,13 +15,17 @@ from actscope.hashing.accuracy import Accuracy
 from actscope.hashing.bitmatrix import BitMatrix, varying_bits
 from actscope.hashing.blocks import row_blocks, spread_blocks
 from actscope.hashing.budget import within_budget
+from actscope.hashing.features import BITS_PER_GRAM_ROW, Features, features_of
 from actscope.hashing.labelled import labels_of
-from actscope.hashing.lloyd import Clustering, cluster
+from actscope.hashing.lloyd import TOLERANCE, Clustering, cluster
 
-__all__ = ["KMeansFit", "Matching", "fit_kmeans", "kmeans_accuracy"]
+__all__ = ["KMeansFit", "Matching", "fit_kmeans", "fit_kmeans_each", "kmeans_accuracy"]
 
 Matching: TypeAlias = Literal["purity", "hungarian"]
 """How clusters get labels: each its most frequent one, or each label at most one cluster, in the best way."""
+
+_STARTS_AT_MOST = 4
+"""Of those that count in favour of a Gram matrix; its factor takes as long as many passes over few bits."""
 
 
 def kmeans_accuracy(
@@ -133,6 +138,35 @@ def fit_kmeans(
         >>> fit_kmeans(codes)
         KMeansFit(2 clusters of 4 codes, 3 bits vary)
     """
+    (fit,) = fit_kmeans_each(
+        codes, (seed,), n_clusters=n_clusters, n_init=n_init, max_train=max_train, max_bytes=max_bytes
+    )
+    return fit
+
+
+def fit_kmeans_each(
+    codes: Codes,
+    seeds: Iterable[int],
+    *,
+    n_clusters: int | None = None,
+    n_init: int = 1,
+    max_train: int | None = None,
+    max_bytes: int = 1 << 30,
+) -> list[KMeansFit]:
+    """K-Means clusters of labelled codes once for each seed, for their spread: the fits of `fit_kmeans`, with codes prepared only once.
+
+    Args:
+        codes, n_clusters, n_init, max_train, max_bytes: as for `kmeans_accuracy`.
+        seeds: of the fits.
+
+    Raises:
+        ValueError: if there are no labels or no examples, or an argument is out of range.
+
+    Example:
+        >>> codes = Codes.from_bits([[0, 0, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 1, 0, 1]], labels=[4, 4, 7, 7])
+        >>> [float(fit.accuracy()) for fit in fit_kmeans_each(codes, range(3))]
+        [1.0, 1.0, 1.0]
+    """
     labels = labels_of(codes, "codes")
     classes, truth = np.unique(labels, return_inverse=True)
     k = len(classes) if n_clusters is None else n_clusters
@@ -140,30 +174,41 @@ def fit_kmeans(
         if value is not None and value < 1:
             raise ValueError(f"{name}={value}: it must be at least 1")
     different = distinct(codes.packed)
-    fitted, note = within_budget(codes, len(different.first), max_train=max_train, max_bytes=max_bytes, seed=seed)
-    groups = different if fitted is codes else distinct(fitted.packed)
-    fit = _fit(fitted, groups, k, n_init=n_init, seed=seed)
-    if fitted is codes:
-        clusters = fit.clustering.assigned[groups.inverse]
-    else:
-        clusters = fit.nearest(codes.packed[different.first])[different.inverse]
-    notes = [
-        note,
-        f"only {len(groups.first)} different codes, so as many clusters" if len(groups.first) < k else None,
-        None if fit.clustering.converged else f"not converged after {fit.clustering.n_iterations} iterations",
-    ]
-    n_clusters_found = len(fit.clustering.centres)
-    table = np.bincount(clusters * len(classes) + truth.reshape(-1), minlength=n_clusters_found * len(classes))
-    table = table.reshape(n_clusters_found, len(classes))
-    return KMeansFit(
-        assigned=clusters,
-        table=table,
-        k=k,
-        n_train=len(fitted),
-        n_bits=codes.n_bits,
-        n_bits_used=len(fit.columns),
-        note="; ".join(part for part in notes if part) or None,
-    )
+    seeds = list(seeds)
+    # a Gram matrix is formed once for all starts
+    bits_per_row = BITS_PER_GRAM_ROW // min(n_init * max(len(seeds), 1), _STARTS_AT_MOST)
+    fits: list[KMeansFit] = []
+    whole: _Prepared | None = None
+    for seed in seeds:
+        fitted, note = within_budget(codes, len(different.first), max_train=max_train, max_bytes=max_bytes, seed=seed)
+        if fitted is codes:
+            prepared = whole = whole or _Prepared.of(codes, different, max_bytes, bits_per_row)
+        else:
+            prepared = _Prepared.of(fitted, distinct(fitted.packed), max_bytes, bits_per_row)
+        clustering = prepared.cluster(k, n_init=n_init, seed=seed)
+        if fitted is codes:
+            clusters = clustering.assigned[different.inverse]
+        else:
+            clusters = prepared.nearest(clustering, codes.packed[different.first])[different.inverse]
+        n_found, n_rows = len(clustering.centres), prepared.n_rows
+        notes = [
+            note,
+            f"only {n_rows} different codes, so as many clusters" if n_rows < k else None,
+            None if clustering.converged else f"not converged after {clustering.n_iterations} iterations",
+        ]
+        table = np.bincount(clusters * len(classes) + truth.reshape(-1), minlength=n_found * len(classes))
+        fits.append(
+            KMeansFit(
+                assigned=clusters,
+                table=table.reshape(n_found, len(classes)),
+                k=k,
+                n_train=len(fitted),
+                n_bits=codes.n_bits,
+                n_bits_used=len(prepared.columns),
+                note="; ".join(part for part in notes if part) or None,
+            )
+        )
+    return fits
 
 
 def _require_matching(matching: str) -> None:
@@ -173,25 +218,36 @@ def _require_matching(matching: str) -> None:
         )
 
 
-def _fit(codes: Codes, groups: Groups, k: int, *, n_init: int, seed: int) -> _Fit:
-    packed = codes.packed[groups.first]
-    columns = varying_bits(packed)
-    weights = groups.counts.astype(np.float32)
-    clustering = cluster(BitMatrix.of(packed, columns), weights, min(k, len(packed)), seed=seed, n_init=n_init)
-    return _Fit(clustering, columns)
-
-
 @dataclass(frozen=True, eq=False)
-class _Fit:
-    """Clusters of some codes: the centre nearest to bits x is that with the largest w·x - |w|²/2."""
+class _Prepared:
+    """Different codes as features, each with how often it occurs: bits, or what has their inner products."""
 
-    clustering: Clustering
+    features: Features
     columns: NDArray[np.int64]
+    weights: NDArray[np.float32]
 
-    def nearest(self, packed: np.ndarray) -> NDArray[np.int64]:
-        """The cluster with the nearest centre for any codes, (n_examples,)."""
-        centres = self.clustering.centres
-        half_norms = (centres.astype(np.float64) ** 2).sum(axis=1, keepdims=True) / 2
+    @classmethod
+    def of(cls, codes: Codes, groups: Groups, max_bytes: int, bits_per_row: int) -> _Prepared:
+        packed = codes.packed[groups.first]
+        columns = varying_bits(packed)
+        features = features_of(packed, columns, [0, len(packed)], max_bytes=max_bytes, bits_per_row=bits_per_row)
+        return cls(features, columns, groups.counts.astype(np.float32))
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.weights)
+
+    def cluster(self, k: int, *, n_init: int, seed: int) -> Clustering:
+        (rows,) = self.features.parts
+        # the mean variance that centres' movement is held against is that of a bit, whatever the number of features
+        tol = TOLERANCE * rows.n_features / max(len(self.columns), 1)
+        with self.features.threads():
+            return cluster(rows, self.weights, min(k, self.n_rows), seed=seed, n_init=n_init, tol=tol)
+
+    def nearest(self, clustering: Clustering, packed: np.ndarray) -> NDArray[np.int64]:
+        """The cluster with the nearest centre w for any codes x, (n_examples,): that with the largest w·x - |w|²/2."""
+        half_norms = (clustering.centres.astype(np.float64) ** 2).sum(axis=1, keepdims=True) / 2
+        centres = self.features.in_bits(clustering.centres)
         found = np.empty(len(packed), np.int64)
         blocks = row_blocks(len(packed), len(self.columns))
 

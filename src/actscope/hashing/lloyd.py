@@ -1,4 +1,4 @@
-"""K-Means on weighted rows of bits: greedy k-means++ and Lloyd's iterations."""
+"""K-Means on weighted rows: greedy k-means++ and Lloyd's iterations."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actscope.hashing.bitmatrix import BitMatrix
 from actscope.hashing.blocks import row_blocks, spread_blocks
+from actscope.hashing.features import FeatureMatrix
 
-__all__ = ["Clustering", "cluster", "lloyd", "seed_centres"]
+__all__ = ["TOLERANCE", "Clustering", "cluster", "lloyd", "seed_centres"]
+
+TOLERANCE = 1e-4
+"""Movement of the centres at which they are at rest, as scikit-learn has it; see `lloyd`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +36,13 @@ class Clustering:
 
 
 def cluster(
-    rows: BitMatrix,
+    rows: FeatureMatrix,
     weights: NDArray[np.float32],
     k: int,
     *,
     seed: int,
     n_init: int = 1,
-    tol: float = 1e-4,
+    tol: float = TOLERANCE,
     max_iter: int = 300,
 ) -> Clustering:
     """The clustering with the smallest inertia among `n_init` runs from different first centres.
@@ -61,7 +64,7 @@ def cluster(
 
 
 def seed_centres(
-    rows: BitMatrix, weights: NDArray[np.float32], k: int, generator: np.random.Generator
+    rows: FeatureMatrix, weights: NDArray[np.float32], k: int, generator: np.random.Generator
 ) -> NDArray[np.float32]:
     """First centres by greedy k-means++ (Arthur & Vassilvitskii 2007): (k, n_features).
 
@@ -85,11 +88,11 @@ def seed_centres(
 
 
 def lloyd(
-    rows: BitMatrix,
+    rows: FeatureMatrix,
     weights: NDArray[np.float32],
     centres: NDArray[np.float32],
     *,
-    tol: float = 1e-4,
+    tol: float = TOLERANCE,
     max_iter: int = 300,
 ) -> Clustering:
     """Lloyd's iterations from given centres.
@@ -126,7 +129,7 @@ def lloyd(
     return Clustering(centres, nearest, inertia, n_iterations, converged)
 
 
-def _nearest(rows: BitMatrix, centres: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _nearest(rows: FeatureMatrix, centres: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The nearest centre of each row, of several the first; the squared distance to it less the row's squared norm."""
     minus_twice = -2 * centres
     offsets = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)[:, None]
@@ -147,7 +150,7 @@ def _nearest(rows: BitMatrix, centres: NDArray[np.float32]) -> tuple[NDArray[np.
 
 
 def _move(
-    rows: BitMatrix,
+    rows: FeatureMatrix,
     weights: NDArray[np.float32],
     nearest: NDArray[np.int64],
     assigned: NDArray[np.int64],
@@ -179,7 +182,7 @@ def _move(
 
 
 def _refill(
-    rows: BitMatrix,
+    rows: FeatureMatrix,
     weights: NDArray[np.float32],
     distances: NDArray[np.float64],
     assigned: NDArray[np.int64],
@@ -200,7 +203,9 @@ def _refill(
     return len(empty)
 
 
-def _squared_distances(rows: BitMatrix, norms: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+def _squared_distances(
+    rows: FeatureMatrix, norms: NDArray[np.float64], chosen: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """(n_chosen, n_rows)."""
     others = rows.rows(chosen)
     blocks = row_blocks(rows.n_rows, rows.n_features)

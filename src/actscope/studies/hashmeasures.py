@@ -36,6 +36,7 @@ def code_rows(
     seed: int = 0,
     device: str | None = None,
     neighbours_of_train: bool = True,
+    max_bytes: int = 1 << 30,
 ) -> list[Row]:
     """Redundancy and collisions on both splits, and the accuracies of K-Means, K-NN and logistic regression.
 
@@ -49,6 +50,7 @@ def code_rows(
         seed: of the first centres of K-Means.
         device: where neighbours are searched.
         neighbours_of_train: whether K-NN classifies the training codes too, the longest of all for wide codes.
+        max_bytes: what K-Means and logistic regression may take each, as for `hashing.kmeans_accuracy`.
     """
     rows: list[Row] = []
     for split, codes in (("train", train), ("test", test)):
@@ -63,11 +65,13 @@ def code_rows(
         }.items():
             rows.append({"metric": metric, "split": split, "value": float(value)})
         n_starts = N_STARTS if split == "test" else 1
-        kmeans = hashing.kmeans_accuracy(codes, n_clusters=min(n_classes, len(codes)), n_init=n_starts, seed=seed)
+        kmeans = hashing.kmeans_accuracy(
+            codes, n_clusters=min(n_classes, len(codes)), n_init=n_starts, seed=seed, max_bytes=max_bytes
+        )
         rows.append({"metric": "kmeans", "split": split, "value": float(kmeans)})
     if train.labels is None or test.labels is None:
         raise ValueError("codes must have labels to be categorized against")
-    fit = None if len(set(train.labels.tolist())) < 2 else hashing.fit_logistic(train)
+    fit = None if len(set(train.labels.tolist())) < 2 else hashing.fit_logistic(train, max_bytes=max_bytes)
     for split, codes in (("train", train), ("test", test)):
         # regression on examples of one class can only name that class
         logistic = fit.accuracy(codes) if fit is not None else float(np.mean(codes.labels == train.labels[0]))
