@@ -35,7 +35,10 @@ Only = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the data set's files; else a cache, else a download.")]
 Device = Annotated[str | None, typer.Option(help="Where to train, such as cpu or cuda.")]
 Engine = Annotated[str, typer.Option(help="local, processes or ray.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="What is done at once. Default: one for each core.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="What is done at once. Default: one for each core; one on a GPU.")
+]
+TF32 = Annotated[bool | None, typer.Option("--tf32/--no-tf32", help="On a GPU, train stacks in TensorFloat-32 or not.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 
 _DEFAULT = Path("results")
@@ -63,6 +66,7 @@ def run(
     device: Device = None,
     engine: Engine = "local",
     workers: Workers = None,
+    tf32: TF32 = None,
     out: Folder = _DEFAULT,
     quiet: Quiet = False,
 ) -> None:
@@ -80,6 +84,7 @@ def run(
         device=device,
         engine=engine,  # type: ignore[arg-type]  # run itself refuses what is none
         n_workers=workers,
+        tf32=tf32,
         progress=False if quiet else None,
     )
     if not quiet:
@@ -95,6 +100,7 @@ def resume(
     device: Device = None,
     engine: Engine = "local",
     workers: Workers = None,
+    tf32: TF32 = None,
     out: Folder = _DEFAULT,
     quiet: Quiet = False,
 ) -> None:
@@ -113,6 +119,7 @@ def resume(
             device=device,
             engine=engine,  # type: ignore[arg-type]  # run itself refuses what is none
             n_workers=workers,
+            tf32=tf32,
             progress=False if quiet else None,
         )
         typer.echo(f"{done}")

@@ -11,7 +11,7 @@ from actscope.studies import Cell
 from actscope.studies.results import Row
 from actscope.studies.specimens import Specimen, measured
 from actscope.studies.study import Place
-from actscope.training import MLP, Recipe, digits, evaluate, fit
+from actscope.training import MLP, Recipe, digits, evaluate, fit, stacks
 
 TRAIN = digits()[0].subset(200, seed=0).flatten()
 RECIPE = Recipe(lr=1e-2, batch_size=32, epochs=4)
@@ -94,3 +94,13 @@ def test_a_network_that_was_stopped_early_stays_as_it_was_at_later_steps(tmp_pat
         assert (first["step"], last["step"]) == (7, 280)
         assert last["value"] == pytest.approx(alone(cell["width"], recipe), rel=1e-3)
         assert first["value"] != last["value"]
+
+
+def test_the_precision_of_products_is_that_of_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool | None] = []
+    fit_stacks = stacks.fit
+    monkeypatch.setattr(
+        stacks, "fit", lambda *args, **kwargs: asked.append(kwargs["tf32"]) or fit_stacks(*args, **kwargs)
+    )
+    list(measured(CELLS, Place(tmp_path, progress=False, tf32=True), specimens(RECIPE, epochs=(1,)), measure))
+    assert asked == [True]

@@ -89,6 +89,7 @@ def run(
     device: str | None = None,
     engine: EngineName = "local",
     n_workers: int | None = None,
+    tf32: bool | None = None,
     progress: bool | None = None,
 ) -> Run:
     """The run, with every cell of the grid measured; cells whose files are in the folder already are not measured again.
@@ -107,7 +108,8 @@ def run(
         data_dir: where data sets lie, as for `load_dataset`.
         device: where networks are trained and run.
         engine: `local`, `processes` or `ray`; with the latter two, blocks of cells that share batches go to workers.
-        n_workers: what is done at once; None for one for each core.
+        n_workers: what is done at once; None for one for each core, and for one on a GPU.
+        tf32: whether a GPU trains stacks of networks in TensorFloat-32, as for `stacks.fit`.
         progress: whether to show bars on stderr; None shows them on a terminal.
 
     Raises:
@@ -124,6 +126,7 @@ def run(
         data_dir=None if data_dir is None else Path(data_dir).absolute(),
         device=device,
         n_workers=n_workers,
+        tf32=tf32,
         progress=progress,
     )
     with alone_in(ours.folder):

@@ -86,6 +86,7 @@ def _measured_together(
             device=place.device,
             checkpoints=checkpoints,
             n_workers=place.n_workers,
+            tf32=place.tf32,
             progress=place.progress,
         ).histories
     except StackDivergenceError as error:

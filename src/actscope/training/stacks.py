@@ -21,6 +21,7 @@ from actscope.training.history import DivergenceError, History
 from actscope.training.models import MLP
 from actscope.training.recipes import Recipe
 from actscope.training.stacking.gathering import members_of, tests_of
+from actscope.training.stacking.graphs import precision
 from actscope.training.stacking.inputs import Inputs
 from actscope.training.stacking.keeping import Keeper
 from actscope.training.stacking.members import Member
@@ -97,6 +98,7 @@ def fit(
     on_epoch: Callable[[int, int, MLP], None] | None = None,
     n_workers: int | None = None,
     max_bytes: float | None = None,
+    tf32: bool | None = None,
     progress: bool | None = None,
 ) -> Stack:
     """The models, trained in place, each exactly as `fit` alone would with its recipe and seed, and how it went.
@@ -105,6 +107,9 @@ def fit(
     follows is batched or goes straight into its place, and one fused step of the optimizer moves all models with the same rate. Labels may
     differ within a stack, and everything else in models and recipes. So give few seeds to many models. Stacks are
     trained side by side, each on one core. Rounding differs from training alone in the last digit.
+
+    On a CUDA device examples, parameters, orders and losses stay on it, and each update is one CUDA graph, captured when it is done for the
+    third time: what Python does between updates is to launch it.
 
     Hooks of the models do not run during training.
 
@@ -119,8 +124,10 @@ def fit(
             the same arguments in the same folder goes on where it was cut off.
         on_epoch: called as `on_epoch(index, epoch, model)`, by one thread at a time, with 0 before training and after every epoch; not
             again for epochs that a run before has done.
-        n_workers: stacks at once; None for as many as PyTorch has threads, and for one on a GPU.
+        n_workers: stacks at once; None for as many as PyTorch has threads, and for one on a GPU, where each has its own stream.
         max_bytes: what stacks may take beside the data; None for half of what is free. Stacks that would take more are cut.
+        tf32: whether a GPU multiplies float32 matrices in TensorFloat-32, with 10 bits of mantissa, which is faster; None leaves
+            what `torch.set_float32_matmul_precision` says.
         progress: whether to show a bar on stderr; None shows it on a terminal.
 
     Raises:
@@ -157,8 +164,11 @@ def fit(
     )
     start = time.perf_counter()
     n_epochs = sum(member.n_epochs - member.log.n_epochs for stack in stacks for member in stack)
-    with progress_bar("train", total=n_epochs, show=progress, unit="epochs of one model") as advance:
-        _run_all(stacks, tests, keeper, advance, n_workers if place.type == "cpu" else 1)
+    with (
+        precision(tf32),
+        progress_bar("train", total=n_epochs, show=progress, unit="epochs of one model") as advance,
+    ):
+        _run_all(stacks, tests, keeper, advance, n_workers)
     trained = Stack(tuple(models), tuple(member.history for member in members), time.perf_counter() - start)
     if errors := {member.index: member.error for member in members if member.error is not None}:
         raise StackDivergenceError(errors, trained)

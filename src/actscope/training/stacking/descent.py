@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import partial
 
 import torch
@@ -47,13 +47,22 @@ class Descent:
             if member.recipe.clip_norm is not None or member.recipe.clip_global_norm is not None
         ]
 
-    def step(self, step: int, losses: Tensor) -> None:
-        """Update number `step`, counted from 0; adds penalties to the losses, (n_models,) by place."""
+    @property
+    def changes_every_step(self) -> bool:
+        """Whether some rate is another at every update."""
+        return any(member.recipe.schedule == "linear" for member in self._layout.members)
+
+    def rates(self, step: int) -> tuple[float, ...]:
+        """The learning rates of update number `step`, counted from 0, one for each rule of updating."""
+        return tuple(rule.rate(step) for rule in self._rules)
+
+    def step(self, rates: Sequence[float], losses: Tensor) -> None:
+        """An update with such rates; adds penalties to the losses, (n_models,) by place."""
         self._penalties.add_to(losses)
         for gradients, recipe in self._clipped:
             clip_gradients(gradients, recipe)
-        for rule in self._rules:
-            rule.step(step)
+        for rule, lr in zip(self._rules, rates, strict=True):
+            rule.step(lr)
 
     def read(self) -> None:
         """Hands every model its own averages."""
@@ -80,10 +89,14 @@ class _Rule:
         at = torch.tensor(float(member.step), dtype=torch.float32, device=parameters.device if self._fused else "cpu")
         self._steps = [at.clone() for _ in spans]
 
-    def step(self, step: int) -> None:
-        """Update number `step`, counted from 0."""
+    def rate(self, step: int) -> float:
+        """The learning rate of update number `step`, counted from 0."""
+        one = self._member
+        return one.recipe.lr_at(step, steps_per_epoch=one.steps_per_epoch, n_steps=one.n_steps)
+
+    def step(self, lr: float) -> None:
+        """An update with this rate."""
         recipe = self._member.recipe
-        lr = recipe.lr_at(step, steps_per_epoch=self._member.steps_per_epoch, n_steps=self._member.n_steps)
         if recipe.optimizer == "adam":
             first, second = self._moments
             adam(

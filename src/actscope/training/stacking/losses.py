@@ -10,6 +10,11 @@ from torch import Tensor
 __all__ = ["CrossEntropy"]
 
 
+def asks(place: torch.device) -> bool:
+    """Whether a result that lies on the device is at hand without waiting for all before it."""
+    return place.type == "cpu"
+
+
 @dataclass(eq=False)
 class CrossEntropy:
     """Cross-entropy of neighbouring models with as many classes.
@@ -28,6 +33,8 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         self._classes = torch.arange(self.logits.shape[1], device=self.logits.device)[None, :, None]
+        # ties are rare; elsewhere than on a CPU, asking for them would be a wait
+        self._asks = asks(self.logits.device)
         self._counting = torch.uint8 if self.logits.shape[1] < 2**8 else torch.int32
 
     def __call__(self, labels: Tensor) -> None:
@@ -52,10 +59,6 @@ class CrossEntropy:
         largest = self.logits.amax(1, keepdim=True)
         is_largest = self.logits == largest
         is_right = logit == largest
-        # ties are rare; elsewhere than on a CPU, asking for them would be a wait
-        if (
-            self.logits.device.type != "cpu"
-            or int(is_largest.view(torch.uint8).sum(1, dtype=self._counting).amax()) > 1
-        ):
+        if not self._asks or int(is_largest.view(torch.uint8).sum(1, dtype=self._counting).amax()) > 1:
             is_right &= ~(is_largest & (self._classes < of_models)).any(1, keepdim=True)
         return is_right[:, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,7 @@ class Pass:
     Attributes:
         losses: (n_models,) mean cross-entropy of each model on the last batch, by place.
         n_right: (n_models,) int64, examples of it classified correctly.
+        spread: what does the independent products of a level; one after the other unless told otherwise.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Pass:
     ) -> None:
         self._layout, self._parameters, self._gradients = layout, parameters, gradients
         self._training = training
+        self.spread: Callable[[Sequence[Callable[[], None]]], None] = _in_turn
         n_rows = [rows[-1].stop for rows in layout.rows]
         self._z = [parameters.new_empty(n, n_examples) for n in n_rows]
         self._h = [parameters.new_empty(n, n_examples) for n in n_rows]
@@ -154,8 +156,7 @@ class Pass:
         self._first.forward(rows)
         self._first_bias.forward()
         for level in range(self._layout.depth + 1):
-            for product in self._products[level]:
-                product.forward()
+            self.spread([product.forward for product in self._products[level]])
             for bias in self._biases[level]:
                 bias.forward()
             for operation in self._elementwise[level] if level < self._layout.depth else ():
@@ -173,8 +174,7 @@ class Pass:
                 operation.backward()
             for bias in self._biases[level]:
                 bias.backward()
-            for product in self._products[level]:
-                product.backward()
+            self.spread([product.backward for product in self._products[level]])
         for rows, logit_rows in self._linear_classifiers:
             self._d[0][rows] = self._d_logits[logit_rows]
         self._first_bias.backward()
@@ -295,3 +295,8 @@ class Pass:
             self.losses[run[0] : run[-1] + 1],
             self.n_right[run[0] : run[-1] + 1],
         )
+
+
+def _in_turn(operations: Sequence[Callable[[], None]]) -> None:
+    for operation in operations:
+        operation()

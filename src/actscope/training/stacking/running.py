@@ -12,11 +12,13 @@ from torch import Tensor
 from actscope.training.fitting import divergence, mean_over_examples
 from actscope.training.ordering import BatchOrder
 from actscope.training.stacking.descent import Descent
+from actscope.training.stacking.graphs import capture_of, own_stream
 from actscope.training.stacking.inputs import Inputs
 from actscope.training.stacking.layout import Layout
 from actscope.training.stacking.members import Member
 from actscope.training.stacking.passes import Averages, Pass
 from actscope.training.stacking.together import Together
+from actscope.training.stacking.updates import CapturedUpdates, DirectUpdates, Updates
 
 __all__ = ["Stopped", "run"]
 
@@ -43,18 +45,19 @@ def run(
             which they else have only at their end.
         after_step: called after every update with the models, the number of updates done, and the same function.
     """
-    while members:
-        stack = _Stack(members)
-        together = None if test is None else Together(members, test[0])
-        while not any(member.finished for member in members):
-            stack.train_epoch(stopping, after_step)
-            if test is not None and together is not None:
-                stack.read()
-                _test(members, together, test[1])
-            after_epoch(members, stack.read)
-        stack.read()
-        # what is left goes on in a smaller stack
-        members = [member for member in members if not member.finished]
+    with own_stream(members[0].y.device):
+        while members:
+            stack = _Stack(members)
+            together = None if test is None else Together(members, test[0])
+            while not any(member.finished for member in members):
+                stack.train_epoch(stopping, after_step)
+                if test is not None and together is not None:
+                    stack.read()
+                    _test(members, together, test[1])
+                after_epoch(members, stack.read)
+            stack.read()
+            # what is left goes on in a smaller stack
+            members = [member for member in members if not member.finished]
 
 
 class _Stack:
@@ -77,6 +80,7 @@ class _Stack:
         self._labels = torch.stack([labels[key] for key in kinds])
         self._labelled = [kinds[id(member.y)] for member in self._members]
         self._passes: dict[int, Pass] = {}
+        self._updates = self._make_updates()
         self._orders = BatchOrder(len(first.y), first.seed, state=first.order_state)
         self._n_batches = 0
 
@@ -92,21 +96,18 @@ class _Stack:
         for member in self._members:
             assert min(member.step + member.steps_per_epoch, member.n_steps) == steps.stop
         order, _ = self._orders.next_epoch()
-        order = order[: len(steps) * first.recipe.batch_size].to(self._parameters.device)
-        losses = torch.empty(len(self._members), len(steps), dtype=torch.float64, device=self._parameters.device)
-        n_right = torch.zeros(len(self._members), dtype=torch.int64, device=self._parameters.device)
+        batch_size, updates = first.recipe.batch_size, self._updates
+        order = order[: len(steps) * batch_size].to(self._parameters.device)
+        updates.begin(order, len(steps))
         with torch.no_grad():
-            for column, (step, rows) in enumerate(zip(steps, torch.split(order, first.recipe.batch_size), strict=True)):
+            for done, step in enumerate(steps):
                 if stopping():
                     raise Stopped
-                do = self._pass_of(len(rows))
-                do(rows, self._labels.index_select(1, rows))
-                self._descent.step(step, do.losses)
-                losses[:, column] = do.losses
-                n_right += do.n_right
+                updates(step, min(batch_size, len(order) - done * batch_size))
                 self._n_batches += 1
                 if after_step is not None:
                     after_step(self._members, step + 1, self.read)
+        losses, n_right = updates.losses, updates.n_right
         losses = losses.cpu()
         accuracies = (n_right.cpu().double() / len(order)).tolist()
         means = mean_over_examples(losses, len(order), first.recipe.batch_size).tolist()
@@ -124,6 +125,16 @@ class _Stack:
         self._averages.read(self._n_batches)
         self._n_batches = 0
         self._descent.read()
+
+    def _make_updates(self) -> Updates:
+        capture = capture_of(self._parameters.device)
+        n_models = len(self._members)
+        if capture is None:
+            return DirectUpdates(self._pass_of, self._descent, self._labels, n_models)
+        most_steps = self._members[0].steps_per_epoch
+        return CapturedUpdates(
+            self._pass_of, self._descent, self._labels, n_models, most_steps=most_steps, capture=capture
+        )
 
     def _pass_of(self, n_examples: int) -> Pass:
         if n_examples not in self._passes:
