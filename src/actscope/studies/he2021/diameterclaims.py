@@ -125,7 +125,8 @@ def _h10(results: Results) -> Finding:
     if found["unit ball"].mean() <= 0.8 < found["random pixels"].mean():
         why = (
             "points of the unit ball around the origin have entries of both signs and about 1/28 in size, so that patterns hardly repeat; "
-            "the printed redundancy is that of random pixels between 0 and 1, whose mean decides most signs"
+            "the printed redundancy is that of random pixels between 0 and 1, whose mean decides most signs, or of the ball after training "
+            "with batch normalization, as in their code (`he2021.time --recipe he2021.code`)"
         )
     return Finding(verdict(bool(found["unit ball"].mean() > 0.8)), ours, why)
 

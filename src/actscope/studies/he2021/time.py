@@ -159,6 +159,35 @@ def _of_which_codes(results: Results) -> str:
     )
 
 
+def _h10(results: Results) -> Finding:
+    """Redundancy on random data of the unit ball is over 0.8."""
+    last = last_epoch(results)
+    found = results.arrays(
+        "select width, avg(value) as mean, min(value) as low, max(value) as high from results "
+        "where metric = 'redundancy of the unit ball' and split = 'train' and epoch = ? group by 1 order by 1",
+        [last],
+    )
+    if not len(found["width"]):
+        raise NotRun("no epoch is measured")
+    mean = float(found["mean"].mean())
+    ours = f"epoch {last}, as many points as training examples: {mean:.3f} on average; " + ", ".join(
+        f"width {width} {at:.3f} ({low:.3f} to {high:.3f})"
+        for width, at, low, high in zip(
+            *(found[name].tolist() for name in ("width", "mean", "low", "high")), strict=True
+        )
+    )
+    return Finding(verdict(mean > 0.8), ours, _of_the_ball(results))
+
+
+def _of_the_ball(results: Results) -> str:
+    if (True,) in results.query("select distinct batch_norm from results"):
+        return (
+            "batch normalization takes the mean of the data away, beside which a point of the ball, whose entries are about 1/√d in size, "
+            "is hardly anything: most neurons have one sign in all of the ball. Before training averages are zero, and so is the redundancy"
+        )
+    return "without batch normalization points of the ball have signs of their own, as their entries are of both signs"
+
+
 TIME = Study(
     name="he2021.time",
     title="Redundancy and categorization accuracy against training time, and redundancy on random data",
@@ -168,7 +197,7 @@ TIME = Study(
     recipes=RECIPES,
     measure=_measure,
     figures={"time": _figure, "ball": _ball_figure},
-    claims=(Claim("H12", _h12, DATASETS),),
+    claims=(Claim("H10", _h10, DATASETS), Claim("H12", _h12, DATASETS)),
     printed=_printed,
     notes=(
         "Random data are uniform in the unit ball around the origin, as many points as there are training examples; "
