@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from actscope.codes.tiles import Tile, require_rows, tiles
+from actscope.devices import device_of
 
 __all__ = ["hamming", "hamming_histogram"]
 
@@ -64,10 +65,10 @@ def hamming_histogram(
     """
     others = a if b is None else b
     require_rows(a=a, b=others)
-    if device is not None and torch.device(device).type != "cpu":
+    if device is not None and device_of(device).type != "cpu":
         from actscope.codes.products import histogram_by_products
 
-        return histogram_by_products(a, b, device=torch.device(device))
+        return histogram_by_products(a, b, device=device_of(device))
     counts = np.zeros(8 * a.shape[1] + 1, np.int64)
     for tile in tiles(a, others):
         if b is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from actscope.codes.tiles import ROW_BITS, Tile, require_rows, tiles
+from actscope.devices import device_of
 
 __all__ = ["nearest"]
 
@@ -40,10 +41,10 @@ def nearest(
     require_rows(queries=queries, database=database)
     if not 1 <= k <= len(database):
         raise ValueError(f"k={k}, but the database has {len(database)} rows: k must be in 1 … {len(database)}")
-    if device is not None and torch.device(device).type != "cpu":
+    if device is not None and device_of(device).type != "cpu":
         from actscope.codes.products import nearest_by_products
 
-        return nearest_by_products(queries, database, k, device=torch.device(device))
+        return nearest_by_products(queries, database, k, device=device_of(device))
     keys = np.full((len(queries), k), np.iinfo(np.int64).max)
     for tile in tiles(queries, database):
         _keep_nearest(tile, keys[tile.queries])

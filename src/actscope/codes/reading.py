@@ -22,6 +22,7 @@ from actscope.codes.discovery import Activations, Firing, SiteReader, UnseenActi
 from actscope.codes.restoring import evaluating, random_state_kept
 from actscope.codes.selection import Layers, choose
 from actscope.codes.site import Site
+from actscope.devices import device_of
 
 __all__ = ["ExampleDim", "PatternReader", "Pool"]
 
@@ -65,7 +66,7 @@ class PatternReader:
         self._pool: Pool = pool
         first = next(itertools.chain(self._model.parameters(), self._model.buffers()), None)
         self._device = (
-            torch.device(device) if device is not None else (torch.device("cpu") if first is None else first.device)
+            device_of(device) if device is not None else (torch.device("cpu") if first is None else first.device)
         )
         self._dtype = dtype or next((p.dtype for p in self._model.parameters() if p.is_floating_point()), None)
         if (first is not None and first.device != self._device) or (

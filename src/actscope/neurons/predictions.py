@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from actscope.codes.batches import Adapt
 from actscope.codes.discovery import unwrapped
 from actscope.codes.restoring import evaluating, random_state_kept
+from actscope.devices import device_of
 from actscope.progress import progress_bar
 
 __all__ = ["Inputs", "Output", "batch_size_for", "paired", "prediction_distance", "predictions"]
@@ -139,7 +140,7 @@ def placed(
     model = unwrapped(model)
     own = list(itertools.chain(model.parameters(), model.buffers()))
     floating = [tensor for tensor in own if tensor.is_floating_point()]
-    target = torch.device(device) if device is not None else own[0].device if own else torch.device("cpu")
+    target = device_of(device) if device is not None else own[0].device if own else torch.device("cpu")
     moves = any(tensor.device != target for tensor in own)
     if moves or (dtype is not None and any(tensor.dtype != dtype for tensor in floating)):
         model = copy.deepcopy(model).to(device=target, dtype=dtype)

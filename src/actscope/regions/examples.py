@@ -14,6 +14,7 @@ from actscope.codes.bits import pack
 from actscope.codes.breakpoints import Breakpoints
 from actscope.codes.discovery import Activations
 from actscope.codes.selection import Layers
+from actscope.devices import device_of
 from actscope.regions.points import as_points
 from actscope.regions.programs.analysis import read_program
 from actscope.regions.programs.linearization import Linearization
@@ -54,7 +55,7 @@ def read_at(
         raise ValueError(
             f"x has shape {tuple(points.shape)}, but the program takes examples of shape {program.input_shape} along the first axis"
         )
-    if device is not None and torch.device(device).type != program.device.type:
+    if device is not None and device_of(device).type != program.device.type:
         raise ValueError(f"the program was read on {program.device}: read it again with device={str(device)!r}")
     return program, points
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from actscope.devices import device_of
 from actscope.progress import progress_bar
 from actscope.training.checkpoints import Checkpoints
 from actscope.training.epochlog import EpochLog
@@ -80,7 +81,7 @@ def fit(
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the model has no parameters that require gradients: there is nothing to train")
-    place = torch.device(device) if device is not None else parameters[0].device
+    place = device_of(device) if device is not None else parameters[0].device
     model.to(place)
     x, y = tensors_of("train", train, model, place)
     steps_per_epoch, n_steps = recipe.steps_per_epoch(len(x)), recipe.n_steps(len(x))

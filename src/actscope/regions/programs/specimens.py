@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actscope.devices import device_of
 from actscope.regions.programs.alignment import ROWS
 
 __all__ = ["DoubleCopy", "double_copy", "two_batches"]
@@ -32,7 +33,7 @@ def double_copy(model: nn.Module, device: torch.device | str | None) -> DoubleCo
         ValueError: if it is on the meta device, or a parameter is not finite.
     """
     first = next(itertools.chain(model.parameters(), model.buffers()), None)
-    place = torch.device(device) if device is not None else (torch.device("cpu") if first is None else first.device)
+    place = device_of(device) if device is not None else (torch.device("cpu") if first is None else first.device)
     if first is not None and first.device.type == "meta":
         raise ValueError("the model is on the meta device, where tensors have no values: load its weights first")
     # a tensor that came out of a computation with gradients, as hooks of older PyTorch versions leave on modules, has no deepcopy

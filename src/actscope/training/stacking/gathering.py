@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
+from actscope.devices import device_of
 from actscope.training.data import LabelledData
 from actscope.training.evaluating import Examples, check_logits, tensors_of
 from actscope.training.fitting import check_batches
@@ -34,7 +35,7 @@ def members_of(
     recipes = [named_recipe(r) for r in _one_each("recipe", recipe, n, is_one=isinstance(recipe, Recipe | str))]
     seeds = _one_each("seeds", seeds, n, is_one=isinstance(seeds, int))
     sets = _one_each("train", train, n, is_one=_is_examples(train))
-    place = torch.device(device) if device is not None else next(models[0].parameters()).device
+    place = device_of(device) if device is not None else next(models[0].parameters()).device
     shared = _Shared(place)
     members = []
     for i, (model, data) in enumerate(zip(models, sets, strict=True)):

@@ -11,6 +11,7 @@ from actscope.codes.breakpoints import Breakpoints
 from actscope.codes.encoding import sites as sites_of
 from actscope.codes.site import Site
 from actscope.codes.table import Codes
+from actscope.devices import device_of
 from actscope.progress import progress_bar
 from actscope.training.data import LabelledData
 from actscope.training.evaluating import Examples, tensors_of
@@ -146,7 +147,7 @@ _NOTHING = Inputs(torch.empty(0, 0))
 
 
 def _place(models: Sequence[MLP], device: torch.device | str | None) -> torch.device:
-    return torch.device(device) if device is not None else _where(models[0])
+    return device_of(device) if device is not None else _where(models[0])
 
 
 def _where(model: MLP) -> torch.device:
