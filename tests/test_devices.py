@@ -49,5 +49,5 @@ def test_a_device_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert device_of("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(ValueError, match="device='cuda:2' is not here: PyTorch .* sees 2 of them"):
+    with pytest.raises(ValueError, match=r"device='cuda:2' is not here: PyTorch .* sees 2 of them"):
         device_of("cuda:2")

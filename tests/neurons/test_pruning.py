@@ -410,6 +410,12 @@ def test_vitals_of_another_model_are_refused(make_mlp: Callable[..., nn.Module],
         prune(make_mlp(), vitals(other, points))
 
 
+def test_vitals_of_a_model_of_another_width_are_refused(points: Data) -> None:
+    models = [nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 2)) for width in (6, 9)]
+    with pytest.raises(ValueError, match=r"another model: site '1' has the shape \(6,\) there, \(9,\) in this one"):
+        prune(models[1], vitals(models[0], points))
+
+
 def test_the_report_says_what_was_done(make_mlp: Callable[..., nn.Module], points: Data) -> None:
     model = make_mlp()
     pruned = prune(model, vitals(model, points))

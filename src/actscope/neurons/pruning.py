@@ -16,7 +16,7 @@ from actscope.codes.restoring import evaluating, random_state_kept
 from actscope.neurons.chains import Chain, UnprunableError, chain_around
 from actscope.neurons.checkup import Vitals
 from actscope.neurons.comparison import MOVES, batches_to_compare, largest_difference, why_moved
-from actscope.neurons.dataflow import call_model, trace
+from actscope.neurons.dataflow import Dataflow, call_model, trace
 from actscope.neurons.duplicates import Duplicate, duplicates, effective_rows
 from actscope.neurons.folding import Surgery, constants, contribution
 from actscope.neurons.pruned import Pruned, PrunedSite, Refusal
@@ -69,7 +69,9 @@ def prune(
     refused: list[Refusal] = []
     with random_state_kept(place), evaluating(original), evaluating(pruned), torch.no_grad():
         expected = call_model(original, vitals.probe)
-        seen = {call.site for call in trace(pruned, vitals.probe).calls}
+        flow = trace(pruned, vitals.probe)
+        seen = {call.site for call in flow.calls}
+        _require_shapes(vitals, flow)
         unknown = [live.site.name for live in vitals.sites if live.site.name not in seen]
         if unknown and len(unknown) == len(vitals.sites):
             raise ValueError(
@@ -93,6 +95,16 @@ def prune(
         largest_output=largest,
         n_compared=n,
     )
+
+
+def _require_shapes(vitals: Vitals, flow: Dataflow) -> None:
+    for live in vitals.sites:
+        call = flow.site(live.site.name)
+        shapes = set() if call is None else {flow.shapes[value][1:] for value in call.outputs}
+        if shapes and live.site.shape not in shapes:
+            raise ValueError(
+                f"vitals is of another model: site {live.site.name!r} has the shape {live.site.shape} there, {shapes.pop()} in this one"
+            )
 
 
 def _prune_site(
