@@ -16,7 +16,7 @@ from actscope.studies.results import Results, series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["METRICS", "hash_figure", "last_epoch", "means"]
+__all__ = ["METRICS", "hardly_learned", "hash_figure", "last_epoch", "means"]
 
 
 class Metric(NamedTuple):
@@ -65,6 +65,23 @@ def means(
     if not len(axis):
         raise NotRun(f"{metric} was not measured")
     return axis, mean
+
+
+def hardly_learned(results: Results) -> str:
+    """Why codes say little where networks themselves do; empty where one is right for more than 0.35 of CIFAR-10's test images."""
+    epoch = last_epoch(results)
+    best, normed = results.query(
+        "select max(value), bool_or(batch_norm) from results where metric = 'accuracy' and split = 'test' and epoch = ?",
+        [epoch],
+    )[0]
+    if results.dataset != "cifar10" or best is None or best > 0.35:
+        return ""
+    how = (
+        ""
+        if normed
+        else "; it is judged anew after training as their code does, with batch normalization (he2021.code)"
+    )
+    return f"the networks themselves have hardly learned by epoch {epoch} of 200: the best is right for {best:.3f} of the test images{how}"
 
 
 def hash_figure(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, trend, verdict
 from actscope.studies.he2021.networks import DATASETS, MNIST_WIDTHS, RECIPES, hash_cells, mlp_cell, recipe_for, seeds
-from actscope.studies.he2021.panels import METRICS, hash_figure, last_epoch, means
+from actscope.studies.he2021.panels import METRICS, hardly_learned, hash_figure, last_epoch, means
 from actscope.studies.printed import PrintedValue, printed_table
 from actscope.studies.results import Results
 from actscope.studies.study import Grid, Study
@@ -73,7 +73,7 @@ def _h4(results: Results) -> Finding:
         f"epoch {epoch}: train {train[0]:.3f} at width {widths[0]:.0f} to {train[-1]:.4f} at {widths[-1]:.0f}, test {test[0]:.3f} to "
         f"{test[-1]:.4f}; rank correlation with width {falling}"
     )
-    return Finding(verdict(bool(first and train[-1] < 0.02 and falling.falls)), ours)
+    return Finding(verdict(bool(first and train[-1] < 0.02 and falling.falls)), ours, hardly_learned(results))
 
 
 def _h5(results: Results) -> Finding:
@@ -92,7 +92,7 @@ def _h5(results: Results) -> Finding:
         holds = abs(top["kmeans"][0] - 0.7) < 0.1 and min(top["knn"][0], top["logistic"][0]) > 0.9
     else:
         holds = all(abs(top[name][0] - 0.5) < 0.07 for name in ("knn", "logistic"))
-    return Finding(verdict(holds), ours)
+    return Finding(verdict(holds), ours, hardly_learned(results))
 
 
 WIDTH = Study(
