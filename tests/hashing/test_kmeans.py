@@ -120,7 +120,7 @@ def test_few_wide_codes_are_clustered_by_their_inner_products_as_by_their_bits(s
     np.testing.assert_array_equal(by_products.table, by_their_bits.table)
 
 
-def by_bits(make, *arguments, max_bytes, bits_per_row):
+def by_bits(make, *arguments, **options):
     features = make(*arguments, max_bytes=0)
     assert features.gram is None
     return features

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class BitMatrix:
         by_column: (n_rows / 512, n_features, 64) uint8, rounded up: 512 rows of a column together.
     """
 
+    on_device: ClassVar[bool] = False
     packed: np.ndarray
     columns: NDArray[np.int64]
     by_row: NDArray[np.uint8]

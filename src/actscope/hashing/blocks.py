@@ -21,13 +21,15 @@ _FEATURES_WORTH_A_THREAD = 1 << 21
 _MANY_BYTES = 1 << 24
 
 
-def row_blocks(n_rows: int, n_features: int) -> list[Block]:
-    """Ranges that cover the rows and begin at multiples of 512, so small that what is computed for one stays in the cache.
+def row_blocks(n_rows: int, n_features: int, *, whole: bool = False) -> list[Block]:
+    """Ranges that cover the rows and begin at multiples of 512, so small that what is computed for one stays in the cache; or one range.
 
     Example:
         >>> row_blocks(5000, 1000), row_blocks(1200, 1_000_000)
         ([(0, 2048), (2048, 4096), (4096, 5000)], [(0, 512), (512, 1024), (1024, 1200)])
     """
+    if whole:
+        return [(0, n_rows)] if n_rows else []
     step = min(_MOST_ROWS, max(1, _MOST_BITS // (max(n_features, 1) * LINE_BITS)) * LINE_BITS)
     return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 

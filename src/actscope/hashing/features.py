@@ -6,13 +6,16 @@ import itertools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from actscope.codes.distances import hamming
+from actscope.devices import device_of
 from actscope.hashing.bitmatrix import BitMatrix
+from actscope.hashing.devicematrix import DeviceMatrix, fits_on
 
 __all__ = ["BITS_PER_GRAM_ROW", "FeatureMatrix", "Features", "features_of"]
 
@@ -25,6 +28,11 @@ _BYTES_OF_ROWS_AT_A_TIME = 1 << 10  # parts of rows that stay in the cache while
 
 class FeatureMatrix(Protocol):
     """A matrix with a row of features for each code, known by its products with a few vectors."""
+
+    @property
+    def on_device(self) -> bool:
+        """Whether it lies elsewhere, so that a few large products are better than many small ones."""
+        ...
 
     @property
     def n_rows(self) -> int:
@@ -91,6 +99,7 @@ def features_of(
     *,
     max_bytes: int,
     bits_per_row: int = BITS_PER_GRAM_ROW,
+    device: torch.device | str | None = None,
 ) -> Features:
     """The features of different codes, in the form that makes products cheapest.
 
@@ -103,9 +112,13 @@ def features_of(
         edges: part i has the rows edges[i] … edges[i + 1].
         max_bytes: the Gram matrix is not formed if it needs more.
         bits_per_row: for how many times as many bits as codes it is formed.
+        device: an accelerator on which the bits are written out as floats, if they take at most half of what is free there.
     """
     n = len(packed)
     parts = list(itertools.pairwise(edges))
+    place = torch.device("cpu") if device is None else device_of(device)
+    if place.type != "cpu" and fits_on(place, n, len(columns)):
+        return Features([DeviceMatrix.of(packed[start:stop], columns, place) for start, stop in parts], None)
     if bits_per_row * n <= len(columns) and _GRAM_BYTES_PER_PAIR * n * n <= max_bytes:
         gram = _GramFactor.of(packed, columns)
         return Features([_FloatMatrix(gram.factor[start:stop]) for start, stop in parts], gram)
@@ -116,6 +129,7 @@ def features_of(
 class _FloatMatrix:
     """Features written out, (n_rows, n_features) float32."""
 
+    on_device: ClassVar[bool] = False
     matrix: NDArray[np.float32]
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from actscope.codes import Codes
@@ -37,6 +38,7 @@ def kmeans_accuracy(
     max_train: int | None = None,
     max_bytes: int = 1 << 30,
     seed: int = 0,
+    device: torch.device | str | None = None,
 ) -> Accuracy:
     """The accuracy of calling every cluster of codes after one class (He et al. 2021, Appendix A).
 
@@ -57,6 +59,7 @@ def kmeans_accuracy(
             if they fit `max_bytes`, else as many as do. A number asks for that many, however long it takes.
         max_bytes: limit for the matrix of bits that K-Means works on.
         seed: chooses the first centres, and the subset.
+        device: an accelerator for the products with bits; the CPU by default.
 
     Raises:
         ValueError: if there are no labels or no examples, or an argument is out of range.
@@ -67,7 +70,9 @@ def kmeans_accuracy(
         1.0000 (2-Means, purity; fitted on 4 examples, measured on 4; 3 of 4 bits vary)
     """
     _require_matching(matching)
-    fit = fit_kmeans(codes, n_clusters=n_clusters, n_init=n_init, max_train=max_train, max_bytes=max_bytes, seed=seed)
+    fit = fit_kmeans(
+        codes, n_clusters=n_clusters, n_init=n_init, max_train=max_train, max_bytes=max_bytes, seed=seed, device=device
+    )
     return fit.accuracy(matching)
 
 
@@ -124,11 +129,12 @@ def fit_kmeans(
     max_train: int | None = None,
     max_bytes: int = 1 << 30,
     seed: int = 0,
+    device: torch.device | str | None = None,
 ) -> KMeansFit:
     """K-Means clusters of labelled codes, to ask for their accuracy under several matchings.
 
     Args:
-        codes, n_clusters, n_init, max_train, max_bytes, seed: as for `kmeans_accuracy`.
+        codes, n_clusters, n_init, max_train, max_bytes, seed, device: as for `kmeans_accuracy`.
 
     Raises:
         ValueError: if there are no labels or no examples, or an argument is out of range.
@@ -139,7 +145,7 @@ def fit_kmeans(
         KMeansFit(2 clusters of 4 codes, 3 bits vary)
     """
     (fit,) = fit_kmeans_each(
-        codes, (seed,), n_clusters=n_clusters, n_init=n_init, max_train=max_train, max_bytes=max_bytes
+        codes, (seed,), n_clusters=n_clusters, n_init=n_init, max_train=max_train, max_bytes=max_bytes, device=device
     )
     return fit
 
@@ -152,11 +158,12 @@ def fit_kmeans_each(
     n_init: int = 1,
     max_train: int | None = None,
     max_bytes: int = 1 << 30,
+    device: torch.device | str | None = None,
 ) -> list[KMeansFit]:
     """K-Means clusters of labelled codes once for each seed, for their spread: the fits of `fit_kmeans`, with codes prepared only once.
 
     Args:
-        codes, n_clusters, n_init, max_train, max_bytes: as for `kmeans_accuracy`.
+        codes, n_clusters, n_init, max_train, max_bytes, device: as for `kmeans_accuracy`.
         seeds: of the fits.
 
     Raises:
@@ -182,9 +189,9 @@ def fit_kmeans_each(
     for seed in seeds:
         fitted, note = within_budget(codes, len(different.first), max_train=max_train, max_bytes=max_bytes, seed=seed)
         if fitted is codes:
-            prepared = whole = whole or _Prepared.of(codes, different, max_bytes, bits_per_row)
+            prepared = whole = whole or _Prepared.of(codes, different, max_bytes, bits_per_row, device)
         else:
-            prepared = _Prepared.of(fitted, distinct(fitted.packed), max_bytes, bits_per_row)
+            prepared = _Prepared.of(fitted, distinct(fitted.packed), max_bytes, bits_per_row, device)
         clustering = prepared.cluster(k, n_init=n_init, seed=seed)
         if fitted is codes:
             clusters = clustering.assigned[different.inverse]
@@ -227,10 +234,14 @@ class _Prepared:
     weights: NDArray[np.float32]
 
     @classmethod
-    def of(cls, codes: Codes, groups: Groups, max_bytes: int, bits_per_row: int) -> _Prepared:
+    def of(
+        cls, codes: Codes, groups: Groups, max_bytes: int, bits_per_row: int, device: torch.device | str | None
+    ) -> _Prepared:
         packed = codes.packed[groups.first]
         columns = varying_bits(packed)
-        features = features_of(packed, columns, [0, len(packed)], max_bytes=max_bytes, bits_per_row=bits_per_row)
+        features = features_of(
+            packed, columns, [0, len(packed)], max_bytes=max_bytes, bits_per_row=bits_per_row, device=device
+        )
         return cls(features, columns, groups.counts.astype(np.float32))
 
     @property

@@ -133,7 +133,7 @@ def _nearest(rows: FeatureMatrix, centres: NDArray[np.float32]) -> tuple[NDArray
     """The nearest centre of each row, of several the first; the squared distance to it less the row's squared norm."""
     minus_twice = -2 * centres
     offsets = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)[:, None]
-    blocks = row_blocks(rows.n_rows, rows.n_features)
+    blocks = row_blocks(rows.n_rows, rows.n_features, whole=rows.on_device)
     nearest = np.empty(rows.n_rows, np.int64)
     closest = np.empty(rows.n_rows, np.float32)
 
@@ -171,7 +171,7 @@ def _move(
             change[before[some], place] -= mass[some]
             parts[first] += rows.sums(change[:-1], changed[some])
 
-    blocks = row_blocks(len(changed), rows.n_features)
+    blocks = row_blocks(len(changed), rows.n_features, whole=rows.on_device)
     spread_blocks(work, blocks, rows.n_features)
     for first in sorted(parts):
         sums += parts[first]
@@ -208,7 +208,7 @@ def _squared_distances(
 ) -> NDArray[np.float64]:
     """(n_chosen, n_rows)."""
     others = rows.rows(chosen)
-    blocks = row_blocks(rows.n_rows, rows.n_features)
+    blocks = row_blocks(rows.n_rows, rows.n_features, whole=rows.on_device)
     distances = np.empty((len(chosen), rows.n_rows))
 
     def work(first: int, last: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from actscope.codes import Codes, Site
@@ -115,6 +116,7 @@ def logistic_accuracy(
     max_train: int | None = None,
     max_bytes: int = 1 << 30,
     seed: int = 0,
+    device: torch.device | str | None = None,
 ) -> Accuracy:
     """The accuracy of logistic regression on bits (He et al. 2021, Section 4; one-vs-one, as in the paper).
 
@@ -124,7 +126,7 @@ def logistic_accuracy(
         train: labelled codes to fit on.
         test: labelled codes to classify; `None` classifies the training codes themselves. A label that does not occur in `train` is
             never predicted.
-        scheme, C, tol, max_iter, max_train, max_bytes, seed: as for `fit_logistic`.
+        scheme, C, tol, max_iter, max_train, max_bytes, seed, device: as for `fit_logistic`.
 
     Raises:
         ValueError: if codes have no labels or no examples, train and test come from different sites, all training
@@ -139,7 +141,15 @@ def logistic_accuracy(
         require_same_sites(train, test)
         labels_of(test, "test")
     fit = fit_logistic(
-        train, scheme=scheme, C=C, tol=tol, max_iter=max_iter, max_train=max_train, max_bytes=max_bytes, seed=seed
+        train,
+        scheme=scheme,
+        C=C,
+        tol=tol,
+        max_iter=max_iter,
+        max_train=max_train,
+        max_bytes=max_bytes,
+        seed=seed,
+        device=device,
     )
     return fit.accuracy(train if test is None else test)
 
@@ -154,6 +164,7 @@ def fit_logistic(
     max_train: int | None = None,
     max_bytes: int = 1 << 30,
     seed: int = 0,
+    device: torch.device | str | None = None,
 ) -> LogisticFit:
     """A logistic regression from bits to labels, with an L2 penalty that spares intercepts: Σ loss + |w|² / (2C).
 
@@ -170,6 +181,7 @@ def fit_logistic(
             as do. A number asks for that many, however long it takes.
         max_bytes: limit for the features that are fitted on, and for the weights.
         seed: chooses the subset.
+        device: an accelerator for the products with bits; the CPU by default.
 
     Raises:
         ValueError: if there are no labels or no examples, all have one label, an argument is out of range, or the weights
@@ -198,7 +210,7 @@ def fit_logistic(
             + (", or use scheme='multinomial'" if scheme == "ovo" else "")
         )
     by_class = [weights[start:stop] for start, stop in itertools.pairwise(edges)]
-    rows = LabelledRows.of(features_of(packed, columns, edges, max_bytes=max_bytes), by_class)
+    rows = LabelledRows.of(features_of(packed, columns, edges, max_bytes=max_bytes, device=device), by_class)
     with rows.features.threads():
         if scheme == "ovo":
             points, n_open = _fit_pairs(rows, pairs, C, tol, max_iter, max_bytes)

@@ -34,7 +34,7 @@ class LabelledRows:
     def of(cls, features: Features, weights: list[NDArray[np.float32]]) -> LabelledRows:
         sums = np.zeros(features.n_features)
         for part, own in zip(features.parts, weights, strict=True):
-            for start, stop in row_blocks(part.n_rows, part.n_features):
+            for start, stop in row_blocks(part.n_rows, part.n_features, whole=part.on_device):
                 sums += part.sums(own[None, start:stop], slice(start, stop))[0]
         return cls(features, weights, (sums / sum(own.sum(dtype=np.float64) for own in weights)).astype(np.float32))
 
@@ -50,7 +50,11 @@ class LabelledRows:
     def blocks(self) -> list[tuple[int, Block]]:
         """Ranges that cover the rows of all classes, each with its class."""
         parts = enumerate(self.features.parts)
-        return [(label, block) for label, part in parts for block in row_blocks(part.n_rows, part.n_features)]
+        return [
+            (label, block)
+            for label, part in parts
+            for block in row_blocks(part.n_rows, part.n_features, whole=part.on_device)
+        ]
 
 
 def pair_losses(rows: LabelledRows, pairs: NDArray[np.int64], C: float) -> Evaluate:

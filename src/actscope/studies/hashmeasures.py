@@ -48,7 +48,7 @@ def code_rows(
         test: codes of test examples, labelled.
         n_classes: K of K-Means.
         seed: of the first centres of K-Means.
-        device: where neighbours are searched.
+        device: where neighbours are searched, and products with bits are taken.
         neighbours_of_train: whether K-NN classifies the training codes too, the longest of all for wide codes.
         max_bytes: what K-Means and logistic regression may take each, as for `hashing.kmeans_accuracy`.
     """
@@ -66,12 +66,14 @@ def code_rows(
             rows.append({"metric": metric, "split": split, "value": float(value)})
         n_starts = N_STARTS if split == "test" else 1
         kmeans = hashing.kmeans_accuracy(
-            codes, n_clusters=min(n_classes, len(codes)), n_init=n_starts, seed=seed, max_bytes=max_bytes
+            codes, n_clusters=min(n_classes, len(codes)), n_init=n_starts, seed=seed, max_bytes=max_bytes, device=device
         )
         rows.append({"metric": "kmeans", "split": split, "value": float(kmeans)})
     if train.labels is None or test.labels is None:
         raise ValueError("codes must have labels to be categorized against")
-    fit = None if len(set(train.labels.tolist())) < 2 else hashing.fit_logistic(train, max_bytes=max_bytes)
+    fit = (
+        None if len(set(train.labels.tolist())) < 2 else hashing.fit_logistic(train, max_bytes=max_bytes, device=device)
+    )
     for split, codes in (("train", train), ("test", test)):
         # regression on examples of one class can only name that class
         logistic = fit.accuracy(codes) if fit is not None else float(np.mean(codes.labels == train.labels[0]))

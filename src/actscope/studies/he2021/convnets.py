@@ -105,7 +105,7 @@ def _measure(cells: Sequence[Cell], place: Place) -> Iterator[tuple[Cell, list[R
             neighbours_of_train=False,
             max_bytes=_MAX_BYTES,
         )
-        rows += _kmeans_rows(codes[1], test.n_classes)
+        rows += _kmeans_rows(codes[1], test.n_classes, place.device)
         rows.append({"metric": "bits", "value": float(codes[0].n_bits)})
         rows.append({"metric": "seconds of training", "value": float(sum(history.seconds))})
         yield cell, [{"epoch": cell["epochs"], **row} for row in rows]
@@ -119,10 +119,10 @@ def _images(cell: Cell, place: Place) -> tuple[LabelledData, LabelledData]:
     return (train if n == len(train) else train.subset(n, seed=0, stratified=True)), test
 
 
-def _kmeans_rows(codes: Codes, n_classes: int) -> list[Row]:
+def _kmeans_rows(codes: Codes, n_classes: int, device: str | None) -> list[Row]:
     """K-Means on test codes from single starts: what one of them may give."""
     starts = range(100, 100 + _N_STARTS)
-    fits = hashing.fit_kmeans_each(codes, starts, n_clusters=n_classes, max_bytes=_MAX_BYTES)
+    fits = hashing.fit_kmeans_each(codes, starts, n_clusters=n_classes, max_bytes=_MAX_BYTES, device=device)
     found = [float(fit.accuracy()) for fit in fits]
     rows: list[Row] = [
         {"metric": "kmeans from one start", "split": "test", "start": start, "value": value}
