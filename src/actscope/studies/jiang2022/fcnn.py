@@ -15,10 +15,12 @@ from actscope.studies.study import Grid, Place
 from actscope.training import MLP
 from actscope.training.recipes import named_recipe
 
-__all__ = ["ACTIVATIONS", "NORMALIZATIONS", "Normalization", "fcnn", "fcnn_cell", "train_and_look"]
+__all__ = ["ACTIVATIONS", "NORMALIZATIONS", "RECIPES", "Normalization", "fcnn", "fcnn_cell", "train_and_look"]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
 Normalization = Literal["before", "after", "none"]
+RECIPES = ("jiang2022.decay",)
+"""Recipes other than what is printed, which says nothing of momentum and weight decay."""
 NORMALIZATIONS: tuple[Normalization, ...] = ("before", "after", "none")
 
 
@@ -77,7 +79,7 @@ def fcnn_cell(
     seed: int = 0,
     **settings: Plain,
 ) -> Cell:
-    """The cell of one network trained by the paper's recipe for so many steps; small and quick at smoke scale."""
+    """The cell of one network trained by the paper's recipe, or the grid's, for so many steps; small and quick at smoke scale."""
     smoke = grid.scale == "smoke"
     known: dict[str, Plain] = {
         "dataset": grid.dataset,
@@ -88,7 +90,9 @@ def fcnn_cell(
         "seed": seed,
         "steps": steps,
     }
-    recipe = named_recipe("jiang2022").replace(steps=steps, batch_size=64 if smoke else 128)
+    if grid.recipe:
+        known["recipe"] = grid.recipe
+    recipe = named_recipe(grid.recipe or "jiang2022").replace(steps=steps, batch_size=64 if smoke else 128)
     return Cell(study, version, known | settings, recipe)
 
 

@@ -12,7 +12,7 @@ from actscope import neurons
 from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, verdict
-from actscope.studies.jiang2022.fcnn import ACTIVATIONS, fcnn_cell, train_and_look
+from actscope.studies.jiang2022.fcnn import ACTIVATIONS, RECIPES, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import PAIR_SPLITS, split_name
 from actscope.studies.looking import has_diverged
 from actscope.studies.results import Results, Row
@@ -224,6 +224,7 @@ PAIRS = Study(
     source="Jiang et al. 2022, Figure 5",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"pairs": _figure},
     claims=(Claim("J5", _j5, ("mnist",)), Claim("J13", _j13, ("mnist",)), Claim("J14", _j14, ("mnist",))),

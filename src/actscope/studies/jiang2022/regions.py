@@ -14,7 +14,7 @@ from actscope.codes import encode
 from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding
-from actscope.studies.jiang2022.fcnn import Normalization, fcnn_cell, train_and_look
+from actscope.studies.jiang2022.fcnn import RECIPES, Normalization, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import Split, split_name
 from actscope.studies.looking import has_diverged
 from actscope.studies.results import Results, Row
@@ -218,6 +218,7 @@ REGIONS = Study(
     source="Jiang et al. 2022, Figure 3",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"maps": _map_figure, "seen": _seen_figure},
     claims=(Claim("J3", _j3, ("mnist",)),),

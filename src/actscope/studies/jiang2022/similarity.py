@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim
-from actscope.studies.jiang2022.fcnn import ACTIVATIONS, NORMALIZATIONS, fcnn_cell, train_and_look
+from actscope.studies.jiang2022.fcnn import ACTIVATIONS, NORMALIZATIONS, RECIPES, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.patterns import PAIR_SPLITS, SPLITS, Patterns, split_name
 from actscope.studies.jiang2022.similarityclaims import j1, j6, j7, j15
 from actscope.studies.jiang2022.similarityfigures import curves_figure, layers_figure, training_figure
@@ -182,6 +182,7 @@ SIMILARITY = Study(
     source="Jiang et al. 2022, Figures 6, 7 and 8",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"training": training_figure, "curves": curves_figure, "layers": layers_figure},
     claims=tuple(Claim(name, check, ("mnist",)) for name, check in (("J1", j1), ("J6", j6), ("J7", j7), ("J15", j15))),

@@ -15,7 +15,7 @@ from actscope import neurons
 from actscope.figures.canvas import new_figure
 from actscope.studies.cells import Cell
 from actscope.studies.claims import Claim, Finding, NotRun, verdict
-from actscope.studies.jiang2022.fcnn import ACTIVATIONS, fcnn_cell, train_and_look
+from actscope.studies.jiang2022.fcnn import ACTIVATIONS, RECIPES, fcnn_cell, train_and_look
 from actscope.studies.jiang2022.similarityfigures import COLOURS
 from actscope.studies.looking import Look, has_diverged
 from actscope.studies.printed import PrintedValue, printed_table
@@ -292,6 +292,7 @@ STATISTICS = Study(
     source="Jiang et al. 2022, Figures 1 and 4 and Table I",
     datasets=("mnist",),
     cells=_cells,
+    recipes=RECIPES,
     measure=_measure,
     figures={"post-activations": _post_figure, "ratios": _ratio_figure},
     claims=(Claim("J1", _j1, ("mnist",)), Claim("J4", _j4, ("mnist",)), Claim("J9", _j9, ("mnist",))),
