@@ -40,6 +40,9 @@ Workers = Annotated[
 ]
 TF32 = Annotated[bool | None, typer.Option("--tf32/--no-tf32", help="On a GPU, train stacks in TensorFloat-32 or not.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Graphs = Annotated[
+    bool, typer.Option("--cuda-graphs/--no-cuda-graphs", help="Whether a GPU is given each update of a stack whole.")
+]
 
 _DEFAULT = Path("results")
 
@@ -67,6 +70,7 @@ def run(
     engine: Engine = "local",
     workers: Workers = None,
     tf32: TF32 = None,
+    cuda_graphs: Graphs = True,
     out: Folder = _DEFAULT,
     quiet: Quiet = False,
 ) -> None:
@@ -85,6 +89,7 @@ def run(
         engine=engine,  # type: ignore[arg-type]  # run itself refuses what is none
         n_workers=workers,
         tf32=tf32,
+        cuda_graphs=cuda_graphs,
         progress=False if quiet else None,
     )
     if not quiet:
@@ -101,6 +106,7 @@ def resume(
     engine: Engine = "local",
     workers: Workers = None,
     tf32: TF32 = None,
+    cuda_graphs: Graphs = True,
     out: Folder = _DEFAULT,
     quiet: Quiet = False,
 ) -> None:
@@ -120,6 +126,7 @@ def resume(
             engine=engine,  # type: ignore[arg-type]  # run itself refuses what is none
             n_workers=workers,
             tf32=tf32,
+            cuda_graphs=cuda_graphs,
             progress=False if quiet else None,
         )
         typer.echo(f"{done}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,9 +80,40 @@ def test_a_regression_is_that_of_the_cpu(
 
 def test_a_device_that_is_almost_full_is_not_filled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
     assert fits_on(torch.device("cuda"), 5, 25)
     assert not fits_on(torch.device("cuda"), 5, 26)
     assert fits_on(CPU, 10**9, 10**9)
+
+
+def test_numbers_are_in_single_precision_whatever_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = DeviceMatrix.of(np.array([[5], [2]], np.uint8), np.arange(3), CPU)
+        assert found.dots(np.ones((1, 3), np.float32), 0, 2).tolist() == [[2, 1]]
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_a_gpu_multiplies_as_exactly_as_it_can(on_device: list[DeviceMatrix], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[str] = set()
+    dots = DeviceMatrix.dots
+
+    def watched(self: DeviceMatrix, *arguments: Any) -> Any:
+        seen.add(torch.get_float32_matmul_precision())
+        return dots(self, *arguments)
+
+    monkeypatch.setattr(DeviceMatrix, "dots", watched)
+    torch.set_float32_matmul_precision("high")
+    try:
+        fit_kmeans(some_codes())
+        fit_logistic(some_codes())
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == {"highest"}
 
 
 @pytest.mark.gpu

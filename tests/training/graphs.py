@@ -1,4 +1,4 @@
-"""A CUDA graph's rules kept on a CPU: what is captured is not done, and a replay repeats it on the very same tensors."""
+"""A CUDA graph's rules kept on a CPU: what is captured is not done, and a replay repeats it on the very same memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from actscope.training.stacking.graphs import Work
@@ -18,9 +19,18 @@ def capture(work: Work) -> Work:
     recorder = Recorder()
     with recorder:
         work()
-    for tensor, value in reversed(recorder.before):
-        tensor.copy_(value)
+    recorder.undo()
     return recorder.replay
+
+
+def capture_addresses(work: Work) -> Work:
+    """What only sees that all memory from outside is still there when `work` would be done again, and does nothing."""
+    recorder = Recorder()
+    with recorder:
+        work()
+    recorder.undo()
+    recorder.calls.clear()
+    return recorder.require_memory
 
 
 class Recorder(TorchDispatchMode):
@@ -28,6 +38,8 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
         self.before: list[tuple[Tensor, Tensor]] = []
+        self.outside: dict[int, StorageWeakRef] = {}
+        self.made: set[int] = set()
         self.n_replays = 0
 
     def __torch_dispatch__(
@@ -42,12 +54,28 @@ class Recorder(TorchDispatchMode):
             if argument.name in kwargs:
                 self._keep(argument, kwargs[argument.name])
         out = func(*args, **kwargs)
+        for tensor in tensors_in([*args, *kwargs.values()]):
+            memory = tensor.untyped_storage()._cdata
+            if memory not in self.made:
+                self.outside.setdefault(memory, StorageWeakRef(tensor.untyped_storage()))
+        self.made |= {tensor.untyped_storage()._cdata for tensor in tensors_in(out)} - self.outside.keys()
         self.calls.append((func, args, kwargs, out))
         return out
 
     def _keep(self, argument: Any, value: Any) -> None:
         if argument.alias_info is not None and argument.alias_info.is_write:
             self.before += [(tensor, tensor.clone()) for tensor in tensors_in(value)]
+
+    def undo(self) -> None:
+        for tensor, value in reversed(self.before):
+            tensor.copy_(value)
+        self.before.clear()
+
+    def require_memory(self) -> None:
+        self.n_replays += 1
+        gone = sum(memory.expired() for memory in self.outside.values())
+        if gone:
+            raise RuntimeError(f"{gone} of {len(self.outside)} pieces of memory that the graph works on are free")
 
     def replay(self) -> None:
         self.n_replays += 1

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from actscope.devices import free_bytes
+
 __all__ = ["DeviceMatrix", "fits_on"]
 
 _BYTES_AT_A_TIME = 1 << 26
@@ -29,7 +31,7 @@ class DeviceMatrix:
     @classmethod
     def of(cls, packed: np.ndarray, columns: NDArray[np.int64], device: torch.device) -> DeviceMatrix:
         """The matrix of some bits of (n_rows, n_bytes) uint8."""
-        matrix = torch.empty((len(packed), len(columns)), device=device)
+        matrix = torch.empty((len(packed), len(columns)), dtype=torch.float32, device=device)
         chosen = torch.from_numpy(columns).to(device)
         places = torch.arange(8, dtype=torch.uint8, device=device)
         step = max(1, _BYTES_AT_A_TIME // max(8 * packed.shape[1], 1))
@@ -64,9 +66,12 @@ class DeviceMatrix:
 
     def squared_norms(self) -> NDArray[np.float64]:
         """How many bits are set in each row, (n_rows,)."""
-        return np.asarray(self.matrix.sum(1, dtype=torch.float64).cpu().numpy(), np.float64)
+        # whole numbers far below 2 ** 24, which float32 adds up exactly
+        return np.asarray(self.matrix.sum(1).cpu().numpy(), np.float64)
 
     def _chosen(self, positions: NDArray[np.int64]) -> Tensor:
+        if len(positions) == self.n_rows and np.array_equal(positions, np.arange(self.n_rows)):
+            return self.matrix
         return self.matrix.index_select(0, torch.from_numpy(positions).to(self.matrix.device))
 
     def _there(self, values: NDArray[np.float32]) -> Tensor:
@@ -78,7 +83,5 @@ class DeviceMatrix:
 
 
 def fits_on(device: torch.device, n_rows: int, n_features: int) -> bool:
-    """Whether the matrix takes at most half of what is free on the device; true where that is not known."""
-    if device.type != "cuda":
-        return True
-    return 4 * n_rows * n_features <= torch.cuda.mem_get_info(device)[0] / 2
+    """Whether the matrix, and as much again for rows that are taken from it, leave a third of what is free on the device."""
+    return device.type != "cuda" or 3 * 4 * n_rows * n_features <= free_bytes(device)

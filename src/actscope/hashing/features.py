@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from actscope.codes.distances import hamming
-from actscope.devices import device_of
+from actscope.devices import device_of, precision
 from actscope.hashing.bitmatrix import BitMatrix
 from actscope.hashing.devicematrix import DeviceMatrix, fits_on
 
@@ -79,9 +79,9 @@ class Features:
         return self.parts[0].n_features
 
     def threads(self) -> AbstractContextManager[object]:
-        """A context to work in: where products are BLAS calls from several threads, each call keeps to its own."""
+        """A context to work in: BLAS calls from several threads each keep to their own, and a GPU does not round what it multiplies."""
         if self.gram is None:
-            return nullcontext()
+            return precision(False) if self.parts[0].on_device else nullcontext()
         from threadpoolctl import threadpool_limits
 
         limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
@@ -112,7 +112,7 @@ def features_of(
         edges: part i has the rows edges[i] … edges[i + 1].
         max_bytes: the Gram matrix is not formed if it needs more.
         bits_per_row: for how many times as many bits as codes it is formed.
-        device: an accelerator on which the bits are written out as floats, if they take at most half of what is free there.
+        device: an accelerator on which the bits are written out as floats, if they take at most a third of what is free there.
     """
     n = len(packed)
     parts = list(itertools.pairwise(edges))

@@ -186,11 +186,13 @@ def fit_kmeans_each(
     bits_per_row = BITS_PER_GRAM_ROW // min(n_init * max(len(seeds), 1), _STARTS_AT_MOST)
     fits: list[KMeansFit] = []
     whole: _Prepared | None = None
+    prepared: _Prepared | None = None
     for seed in seeds:
         fitted, note = within_budget(codes, len(different.first), max_train=max_train, max_bytes=max_bytes, seed=seed)
         if fitted is codes:
             prepared = whole = whole or _Prepared.of(codes, different, max_bytes, bits_per_row, device)
         else:
+            prepared = None  # before the next one takes as much again
             prepared = _Prepared.of(fitted, distinct(fitted.packed), max_bytes, bits_per_row, device)
         clustering = prepared.cluster(k, n_init=n_init, seed=seed)
         if fitted is codes:

@@ -90,6 +90,7 @@ def run(
     engine: EngineName = "local",
     n_workers: int | None = None,
     tf32: bool | None = None,
+    cuda_graphs: bool = True,
     progress: bool | None = None,
 ) -> Run:
     """The run, with every cell of the grid measured; cells whose files are in the folder already are not measured again.
@@ -109,7 +110,7 @@ def run(
         device: where networks are trained and run.
         engine: `local`, `processes` or `ray`; with the latter two, blocks of cells that share batches go to workers.
         n_workers: what is done at once; None for one for each core, and for one on a GPU.
-        tf32: whether a GPU trains stacks of networks in TensorFloat-32, as for `stacks.fit`.
+        tf32, cuda_graphs: how a GPU trains stacks of networks, as for `stacks.fit`.
         progress: whether to show bars on stderr; None shows them on a terminal.
 
     Raises:
@@ -127,6 +128,7 @@ def run(
         device=device,
         n_workers=n_workers,
         tf32=tf32,
+        cuda_graphs=cuda_graphs,
         progress=progress,
     )
     with alone_in(ours.folder):

@@ -87,6 +87,7 @@ def _measured_together(
             checkpoints=checkpoints,
             n_workers=place.n_workers,
             tf32=place.tf32,
+            cuda_graphs=place.cuda_graphs,
             progress=place.progress,
         ).histories
     except StackDivergenceError as error:

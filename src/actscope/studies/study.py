@@ -55,7 +55,7 @@ class Place:
         device: where networks are trained and run.
         n_workers: stacks that are trained at once; None for as many as PyTorch has threads.
         progress: whether to show bars on stderr; None where it is a terminal.
-        tf32: whether a GPU trains stacks in TensorFloat-32, as for `stacks.fit`.
+        tf32, cuda_graphs: how a GPU trains stacks, as for `stacks.fit`.
     """
 
     work: Path
@@ -64,6 +64,7 @@ class Place:
     n_workers: int | None = None
     progress: bool | None = None
     tf32: bool | None = None
+    cuda_graphs: bool = True
     _data: dict[str, tuple[LabelledData, LabelledData]] = field(default_factory=dict, init=False, repr=False)
 
     def data(self, dataset: str) -> tuple[LabelledData, LabelledData]:

@@ -14,6 +14,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from actscope.devices import precision
 from actscope.progress import progress_bar
 from actscope.training.checkpoints import Checkpoints
 from actscope.training.evaluating import Examples
@@ -21,15 +22,15 @@ from actscope.training.history import DivergenceError, History
 from actscope.training.models import MLP
 from actscope.training.recipes import Recipe
 from actscope.training.stacking.gathering import members_of, tests_of
-from actscope.training.stacking.graphs import precision
+from actscope.training.stacking.graphs import GraphError, Lane, lanes
 from actscope.training.stacking.inputs import Inputs
 from actscope.training.stacking.keeping import Keeper
 from actscope.training.stacking.members import Member
 from actscope.training.stacking.planning import memory_limit, plan
 from actscope.training.stacking.reading import encode, evaluate
-from actscope.training.stacking.running import run
+from actscope.training.stacking.running import prepare, run
 
-__all__ = ["Checkpoints", "Stack", "StackDivergenceError", "encode", "evaluate", "fit"]
+__all__ = ["Checkpoints", "GraphError", "Stack", "StackDivergenceError", "encode", "evaluate", "fit"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,6 +100,7 @@ def fit(
     n_workers: int | None = None,
     max_bytes: float | None = None,
     tf32: bool | None = None,
+    cuda_graphs: bool = True,
     progress: bool | None = None,
 ) -> Stack:
     """The models, trained in place, each exactly as `fit` alone would with its recipe and seed, and how it went.
@@ -128,11 +130,13 @@ def fit(
         max_bytes: what stacks may take beside the data; None for half of what is free. Stacks that would take more are cut.
         tf32: whether a GPU multiplies float32 matrices in TensorFloat-32, with 10 bits of mantissa, which is faster; None leaves
             what `torch.set_float32_matmul_precision` says.
+        cuda_graphs: whether a CUDA device is given each update as one graph, or its operations one by one.
         progress: whether to show a bar on stderr; None shows it on a terminal.
 
     Raises:
         ValueError: models, data, recipes and seeds that do not go together, or a folder with another run.
         TypeError: a model that is no `MLP`, or labels or examples of a wrong type.
+        GraphError: an update could not be captured as a CUDA graph.
         StackDivergenceError: a loss became NaN or infinite; raised when the other models are done.
 
     Example:
@@ -168,7 +172,7 @@ def fit(
         precision(tf32),
         progress_bar("train", total=n_epochs, show=progress, unit="epochs of one model") as advance,
     ):
-        _run_all(stacks, tests, keeper, advance, n_workers)
+        _run_all(stacks, tests, keeper, advance, n_workers, cuda_graphs)
     trained = Stack(tuple(models), tuple(member.history for member in members), time.perf_counter() - start)
     if errors := {member.index: member.error for member in members if member.error is not None}:
         raise StackDivergenceError(errors, trained)
@@ -181,6 +185,7 @@ def _run_all(
     keeper: Keeper,
     advance: Callable[[int], None],
     n_workers: int,
+    cuda_graphs: bool,
 ) -> None:
     """Trains the stacks, so many at once; after an exception in one of them, or an interrupt, the others end too."""
     if not stacks:
@@ -190,27 +195,42 @@ def _run_all(
 
     examples = {dtype: (Inputs(x.flatten(1)), y) for dtype, (x, y) in tests.items()} if tests is not None else None
 
-    def train(members: list[Member]) -> None:
+    def train(members: list[Member], lane: Lane) -> None:
         def after_epoch(members: Sequence[Member], read: Callable[[], None]) -> None:
-            keeper.after_epoch(members, read)
+            with lane.undisturbed():
+                keeper.after_epoch(members, read)
             advance(len(members))
 
         run(
             members,
             test=None if examples is None else examples[members[0].dtype],
             stopping=stop.is_set,
+            lane=lane,
+            cuda_graphs=cuda_graphs,
             after_epoch=after_epoch,
             after_step=keeper.after_step if keeper.keeps_steps else None,
         )
 
-    with _threads_per_worker(stacks, n_cores // n_workers) as n_threads:
+    prepare(stacks)
+    with (
+        _threads_per_worker(stacks, n_cores // n_workers) as n_threads,
+        lanes(stacks[0][0].y.device, n_workers) as free,
+    ):
         if n_workers == 1:
             for members in stacks:
-                train(members)
+                train(members, free[0])
             return
+
+        def train_in_a_lane(members: list[Member]) -> None:
+            lane = free.pop()
+            try:
+                train(members, lane)
+            finally:
+                free.append(lane)
+
         with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(n_threads,)) as pool:
             try:
-                futures = [pool.submit(train, members) for members in stacks]
+                futures = [pool.submit(train_in_a_lane, members) for members in stacks]
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             finally:
                 stop.set()

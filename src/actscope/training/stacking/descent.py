@@ -139,15 +139,18 @@ class _Penalties:
         self._kernels = [slot.of(parameters) for slot in slots]
         self._gradients = [slot.of(gradients) for slot in slots]
         self._factors = [layout.members[slot.place].recipe.l2 for slot in slots]
-        self._places = torch.tensor([slot.place for slot in slots], dtype=torch.int64, device=parameters.device)
-        self._weights = torch.tensor(self._factors, dtype=parameters.dtype, device=parameters.device)
+        # a product with zeros and factors adds up in one order; index_add_ on a GPU does not
+        weights = parameters.new_zeros(len(layout.members), len(slots))
+        for column, slot in enumerate(slots):
+            weights[slot.place, column] = self._factors[column]
+        self._weights = weights
 
     def add_to(self, losses: Tensor) -> None:
         """Adds the penalties to the losses, (n_models,) by place, and their gradients to the gradients."""
         if not self._kernels:
             return
         squares = torch.stack([torch.linalg.vector_norm(kernel) for kernel in self._kernels]).square_()
-        losses.index_add_(0, self._places, squares.mul_(self._weights))
+        losses.add_(self._weights @ squares)
         for gradient, kernel, factor in zip(self._gradients, self._kernels, self._factors, strict=True):
             gradient.add_(kernel, alpha=2 * factor)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Hashable, Sequence
 
 import torch
 
+from actscope.devices import free_bytes
 from actscope.training.stacking.layout import update_rule
 from actscope.training.stacking.members import Member
 
@@ -49,12 +49,7 @@ def plan(members: Sequence[Member], *, n_workers: int, max_bytes: float) -> list
 
 def memory_limit(place: torch.device) -> float:
     """Half of the memory that is free, in bytes."""
-    if place.type == "cuda":
-        return torch.cuda.mem_get_info(place)[0] / 2
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
-    except (ValueError, OSError, AttributeError):  # not every system tells
-        return 2.0**30
+    return free_bytes(place) / 2
 
 
 def _batches(member: Member) -> Hashable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from actscope.training.fitting import divergence, mean_over_examples
 from actscope.training.ordering import BatchOrder
 from actscope.training.stacking.descent import Descent
-from actscope.training.stacking.graphs import capture_of, own_stream
+from actscope.training.stacking.graphs import Lane, capture_of
 from actscope.training.stacking.inputs import Inputs
 from actscope.training.stacking.layout import Layout
 from actscope.training.stacking.members import Member
@@ -20,7 +21,7 @@ from actscope.training.stacking.passes import Averages, Pass
 from actscope.training.stacking.together import Together
 from actscope.training.stacking.updates import CapturedUpdates, DirectUpdates, Updates
 
-__all__ = ["Stopped", "run"]
+__all__ = ["Stopped", "prepare", "run"]
 
 
 class Stopped(Exception):  # noqa: N818  # no error, but somebody's wish
@@ -32,6 +33,8 @@ def run(
     *,
     test: tuple[Inputs, Tensor] | None,
     stopping: Callable[[], bool],
+    lane: Lane,
+    cuda_graphs: bool,
     after_epoch: Callable[[Sequence[Member], Callable[[], None]], None],
     after_step: Callable[[Sequence[Member], int, Callable[[], None]], None] | None = None,
 ) -> None:
@@ -41,46 +44,91 @@ def run(
         members: the models, all equally far.
         test: examples to test every model on after every epoch, in the models' type, and their labels, (n,) int64.
         stopping: asked before every update; if it says so, training ends with `Stopped`.
+        lane: where it is done.
+        cuda_graphs: whether updates are captured, where they can be.
         after_epoch: called after every epoch with the models and a function that gives them their weights and averages,
             which they else have only at their end.
         after_step: called after every update with the models, the number of updates done, and the same function.
     """
-    with own_stream(members[0].y.device):
+    with lane():
         while members:
-            stack = _Stack(members)
-            together = None if test is None else Together(members, test[0])
-            while not any(member.finished for member in members):
-                stack.train_epoch(stopping, after_step)
-                if test is not None and together is not None:
-                    stack.read()
-                    _test(members, together, test[1])
-                after_epoch(members, stack.read)
+            members = _run_together(members, test, stopping, lane, cuda_graphs, after_epoch, after_step)
+
+
+def prepare(stacks: Iterable[Sequence[Member]]) -> None:
+    """Makes the forms of the examples that stacks share, before workers do so side by side."""
+    for members in stacks:
+        inputs, dropping = members[0].inputs, _dropping(members)
+        if not inputs.is_sparse():
+            inputs.dense(dropping)
+
+
+def _run_together(
+    members: Sequence[Member],
+    test: tuple[Inputs, Tensor] | None,
+    stopping: Callable[[], bool],
+    lane: Lane,
+    cuda_graphs: bool,
+    after_epoch: Callable[[Sequence[Member], Callable[[], None]], None],
+    after_step: Callable[[Sequence[Member], int, Callable[[], None]], None] | None,
+) -> list[Member]:
+    """Trains until the first of the models ends; the others, which go on in a smaller stack."""
+    stack = _Stack(members, lane, cuda_graphs)
+    together = None if test is None else Together(members, test[0])
+    while not any(member.finished for member in members):
+        stack.train_epoch(stopping, after_step)
+        if test is not None and together is not None:
             stack.read()
-            # what is left goes on in a smaller stack
-            members = [member for member in members if not member.finished]
+            _test(members, together, test[1])
+        after_epoch(members, stack.read)
+    stack.read()
+    for member in members:
+        if member.finished:
+            member.moments = {}
+    return [member for member in members if not member.finished]
+
+
+def _dropping(members: Sequence[Member]) -> bool:
+    """Whether inputs that are always zero may be left out."""
+    return not any(member.recipe.l2 or member.recipe.weight_decay for member in members)
 
 
 class _Stack:
     """Models that are trained together, as one vector of parameters and buffers for a batch."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[Member], lane: Lane, cuda_graphs: bool) -> None:
         first = members[0]
-        dropping = not any(member.recipe.l2 or member.recipe.weight_decay for member in members)
+        dropping = _dropping(members)
         sparse = first.inputs.is_sparse()
-        self._examples = first.inputs.sparse(dropping) if sparse else first.inputs.dense(dropping)
+        examples = first.inputs.sparse(dropping) if sparse else first.inputs.dense(dropping)
         self._layout = Layout(members, first.inputs.used(dropping), inputs_first=sparse)
         self._members = self._layout.members
         self._parameters = first.inputs.x.new_zeros(self._layout.n_parameters)
-        self._gradients = torch.zeros_like(self._parameters)
+        gradients = torch.zeros_like(self._parameters)
         self._layout.fill(self._parameters, _weights)
         self._averages = Averages(self._layout, self._parameters)
-        self._descent = Descent(self._layout, self._parameters, self._gradients)
+        self._descent = Descent(self._layout, self._parameters, gradients)
         kinds = {id(member.y): i for i, member in enumerate({id(m.y): m for m in self._members}.values())}
         labels = {id(member.y): member.y for member in self._members}
-        self._labels = torch.stack([labels[key] for key in kinds])
-        self._labelled = [kinds[id(member.y)] for member in self._members]
-        self._passes: dict[int, Pass] = {}
-        self._updates = self._make_updates()
+        passes = _Passes(
+            partial(
+                Pass,
+                self._layout,
+                self._parameters,
+                gradients,
+                self._averages,
+                examples,
+                labelled=[kinds[id(member.y)] for member in self._members],
+            )
+        )
+        pieces = passes, self._descent, torch.stack([labels[key] for key in kinds]), len(members)
+        capture = capture_of(lane.place) if cuda_graphs else None
+        # without a way from here back to the stack, whose memory is free as soon as it is not used any more
+        self._updates: Updates = (
+            DirectUpdates(*pieces)
+            if capture is None
+            else CapturedUpdates(*pieces, most_steps=first.steps_per_epoch, lane=lane, capture=capture)
+        )
         self._orders = BatchOrder(len(first.y), first.seed, state=first.order_state)
         self._n_batches = 0
 
@@ -126,28 +174,18 @@ class _Stack:
         self._n_batches = 0
         self._descent.read()
 
-    def _make_updates(self) -> Updates:
-        capture = capture_of(self._parameters.device)
-        n_models = len(self._members)
-        if capture is None:
-            return DirectUpdates(self._pass_of, self._descent, self._labels, n_models)
-        most_steps = self._members[0].steps_per_epoch
-        return CapturedUpdates(
-            self._pass_of, self._descent, self._labels, n_models, most_steps=most_steps, capture=capture
-        )
 
-    def _pass_of(self, n_examples: int) -> Pass:
-        if n_examples not in self._passes:
-            self._passes[n_examples] = Pass(
-                self._layout,
-                self._parameters,
-                self._gradients,
-                self._averages,
-                self._examples,
-                labelled=self._labelled,
-                n_examples=n_examples,
-            )
-        return self._passes[n_examples]
+class _Passes:
+    """A pass for each size of batch, made when it is first asked for."""
+
+    def __init__(self, make: Callable[..., Pass]) -> None:
+        self._make = make
+        self._made: dict[int, Pass] = {}
+
+    def __call__(self, n_examples: int) -> Pass:
+        if n_examples not in self._made:
+            self._made[n_examples] = self._make(n_examples=n_examples)
+        return self._made[n_examples]
 
 
 def _record(member: Member, losses: Tensor, mean: float, accuracy: float, seconds: float) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from actscope.training.stacking.descent import Descent
-from actscope.training.stacking.graphs import Branches, Captured, Work
+from actscope.training.stacking.graphs import Captured, Lane, Work
 from actscope.training.stacking.passes import Pass
 
 __all__ = ["CapturedUpdates", "DirectUpdates", "Updates"]
@@ -77,6 +77,7 @@ class CapturedUpdates:
     Args:
         pass_of, descent, labels, n_models: as those of `DirectUpdates`.
         most_steps: updates of a whole epoch.
+        lane: where it is done.
         capture: makes of work what does the same again, without doing it.
     """
 
@@ -88,11 +89,12 @@ class CapturedUpdates:
         n_models: int,
         *,
         most_steps: int,
+        lane: Lane,
         capture: Callable[[Work], Work],
     ) -> None:
         self._pass_of, self._descent, self._labels, self._capture = pass_of, descent, labels, capture
         place = labels.device
-        self._branches = Branches(place)
+        self._lane = lane
         self._order = torch.zeros(labels.shape[1], dtype=torch.int64, device=place)
         self._along = torch.arange(labels.shape[1], device=place)
         self._at, self._column = (torch.zeros(1, dtype=torch.int64, device=place) for _ in range(2))
@@ -133,7 +135,7 @@ class CapturedUpdates:
         rows = torch.empty_like(self._along[:n_examples])
         labels = self._labels.new_empty(len(self._labels), n_examples)
         do = self._pass_of(n_examples)
-        do.spread = self._branches
+        do.spread = self._lane.spread
         return partial(self._update, do, rows, labels, rates)
 
     def _update(self, do: Pass, rows: Tensor, labels: Tensor, rates: tuple[float, ...] | None) -> None:
