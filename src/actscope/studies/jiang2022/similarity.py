@@ -191,7 +191,8 @@ SIMILARITY = Study(
         "The paper does not say where normalization stands nor on what breakpoints are put, so all are here: normalization before or after "
         "each activation or none, breakpoints on linear layers' outputs (w·z + b, as Definition 1 words it), on pre-activations (the "
         "same, normalized) or on post-activations. At small scale only networks normalized before the activation are trained for the "
-        "printed 24,000 steps, those normalized after it for 1,500, and those without normalization for 200. `--recipe jiang2022.decay` adds "
-        "momentum 0.9 and weight decay 5e-4, which the paper does not name; there those normalized after it are trained for 24,000 too."
+        "printed 24,000 steps, those normalized after it for 1,500, and those without normalization for 200. "
+        "`--recipe jiang2022.decay` adds momentum 0.9 and weight decay 5e-4, which the paper does not name; there those normalized after "
+        "it are trained for 24,000 too."
     ),
 )
