@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,14 @@ class Border:
     """A line across a chart.
 
     Attributes:
-        style: of the line, as Matplotlib has it.
+        style: of the line, solid or dashed.
+        name: what it is, for the legend.
         width: (n_y,) where it is at every place of the vertical axis; NaN where it is not in the chart.
         low, high: (n_y,) the range of it.
     """
 
-    style: str
+    style: Literal["-", "--"]
+    name: str
     width: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -61,21 +63,26 @@ def draw_chart(
         mark: (width, y) of a network to mark with a star.
     """
     from matplotlib.colors import ListedColormap
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     figure = new_figure(11.5, 3.9)
     axes = figure.subplots(1, 3, sharey=True)
     columns, rows = (_edges(values.astype(float)) for values in (widths, y))
     axes[0].pcolormesh(columns, rows, regimes, cmap=ListedColormap(list(_COLOURS)), vmin=-0.5, vmax=2.5)
-    axes[0].legend(
-        handles=[Patch(color=colour, label=name) for colour, name in zip(_COLOURS, _NAMES, strict=True)],
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.18),
+    figure.legend(
+        handles=[
+            *(Patch(color=colour, label=name) for colour, name in zip(_COLOURS, _NAMES, strict=True)),
+            *(
+                Line2D([], [], color="0.1", linestyle=border.style, linewidth=1.2, label=border.name)
+                for border in borders
+            ),
+        ],
+        loc="outside lower center",
         fontsize=7,
         frameon=False,
-        ncols=3,
-        columnspacing=0.8,
-        handlelength=1.2,
+        ncols=5,
+        columnspacing=1.2,
     )
     axes[0].set_title("regimes", fontsize=9)
     for ax, values, title in ((axes[1], redundancy, "redundancy, train"), (axes[2], accuracy, "9-NN accuracy, test")):

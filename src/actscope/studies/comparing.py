@@ -17,9 +17,6 @@ from actscope.studies.study import Grid, Study
 
 __all__ = ["Comparison", "Difference", "compare"]
 
-TOLERANCE = 0.03
-"""A number agrees if it is this close, or within two standard deviations over repetitions."""
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -46,10 +43,10 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """`agrees` within 0.03 or two standard deviations."""
+        """`agrees` within the printed number's tolerance or two standard deviations."""
         if self.difference is None:
             return "not run at this scale"
-        return "agrees" if abs(self.difference) <= max(TOLERANCE, 2 * (self.sd or 0.0)) else "differs"
+        return "agrees" if abs(self.difference) <= max(self.printed.tolerance, 2 * (self.sd or 0.0)) else "differs"
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,10 +109,21 @@ class Comparison:
                 "| --- | --- | --- | --- | --- | --- |",
                 *(f"| {' | '.join(row)} |" for row in self.summary()),
                 "",
-                f"A number agrees within {TOLERANCE} or two standard deviations over repetitions; plots were read to about 0.01.",
+                f"A number agrees within {self._tolerances()} or two standard deviations over repetitions; plots were read to about 0.01.",
                 "",
             ]
         return "\n".join(lines)
+
+    def _tolerances(self) -> str:
+        """How close numbers must be, by kind where that differs."""
+        by: dict[float, list[str]] = {}
+        for one in self.differences:
+            kinds = by.setdefault(one.printed.tolerance, [])
+            if _kind(one) not in kinds:
+                kinds.append(_kind(one))
+        if len(by) == 1:
+            return f"{next(iter(by))}"
+        return ", ".join(f"{tolerance} ({', '.join(kinds)})" for tolerance, kinds in by.items())
 
     def summary(self) -> list[tuple[str, ...]]:
         """For every kind of printed number: how many, how many agree, the mean difference, the largest and where, how many were not run."""

@@ -193,9 +193,13 @@ def _printed(dataset: str) -> list[PrintedValue]:
             float(row[column]),
             metric,
             {"split": "test", "architecture": row["architecture"]},
+            tolerance=0.005 if metric == "knn" else 0.03,
         )
         for row in printed_table("he2021_table1")
-        for column, metric, label in (("kmeans_acc", "kmeans", "K-Means"), ("knn_acc", "knn", "K-NN"))
+        for column, metric, label in (
+            ("kmeans_acc", "kmeans", "K-Means, best of ten starts"),
+            ("knn_acc", "knn", "K-NN"),
+        )
     ]
 
 

@@ -141,7 +141,11 @@ def _h16(results: Results) -> Finding:
         ours.append(
             f"correlation over epochs of {metric} of layers 1 to {_DEPTH} with that of the whole: {', '.join(like)}"
         )
-    return Finding(verdict(holds), "; ".join(ours), hardly_learned(results))
+    why = hardly_learned(results)
+    if "flat" in ours[0]:
+        said = "flat: the whole code's redundancy moves by less than 0.005, so that nothing is decided for redundancy, and K-NN decides"
+        why = f"{said}; {why}" if why else said
+    return Finding(verdict(holds), "; ".join(ours), why)
 
 
 def _h17(results: Results) -> Finding:
@@ -151,7 +155,9 @@ def _h17(results: Results) -> Finding:
     ours = f"first 1 to {_DEPTH} layers: {_said(first)}; last 1 to {_DEPTH}: {_said(last)}"
     falls = all(b <= a for values in (first, last) for a, b in itertools.pairwise(values))
     return Finding(
-        verdict(falls), ours, "it cannot rise: examples with one code of more layers share the code of fewer, too"
+        verdict(falls),
+        ours,
+        _joined("it cannot rise: examples with one code of more layers share the code of fewer, too", results),
     )
 
 
@@ -168,7 +174,7 @@ def _h18(results: Results) -> Finding:
     why = ""
     if len(alike) < len(_ACCURACIES):
         why = f"it holds for {', '.join(alike) or 'none of the three'}; the others rise either way: a layer more never takes a bit away"
-    return Finding(verdict(all(first_rise) and not any(last_rise)), "; ".join(ours), why)
+    return Finding(verdict(all(first_rise) and not any(last_rise)), "; ".join(ours), _joined(why, results))
 
 
 def _h19(results: Results) -> Finding:
@@ -178,10 +184,15 @@ def _h19(results: Results) -> Finding:
         values, _ = _along(results, [f"layer {_DEPTH}", "all", "all"], metric, "test")
         gaps[name] = values[0] - values[1]
     ours = "last layer minus all layers: " + ", ".join(f"{name} {gap:+.3f}" for name, gap in gaps.items())
-    _, test = means(results, "part", "redundancy", "test", last_epoch(results), where=f"part = 'layer {_DEPTH}'")
-    why = f"{test[0]:.2f} of the test examples have no code of the last layer to themselves; in all layers together nearly all have one"
+    _, test = means(results, "part", "shared", "test", last_epoch(results), where=f"part = 'layer {_DEPTH}'")
+    why = f"{test[0]:.2f} of the test examples share their code of the last layer with another; of all layers together hardly any do"
     holds = all(gap > -0.05 for gap in gaps.values())
-    return Finding(verdict(holds), ours, "" if holds else why)
+    rule = "comparable: none is more than 0.05 lower"
+    return Finding(verdict(holds), ours, _joined(rule if holds else f"{rule}; {why}", results))
+
+
+def _joined(why: str, results: Results) -> str:
+    return "; ".join(part for part in (why, hardly_learned(results)) if part)
 
 
 LAYERS = Study(

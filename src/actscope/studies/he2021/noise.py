@@ -75,7 +75,8 @@ def _h22(results: Results) -> Finding:
     why = (
         ""
         if worse
-        else "codes are categorized against the clean labels, and these do better with some noise: it is redundancy that gets worse"
+        else "codes are categorized against the clean labels, and these do better with some noise: it is redundancy that gets worse; "
+        f"after {epoch} of 2,000 epochs no noisy label can have been learned by heart"
     )
     return Finding(verdict(worse and stand), ours, why)
 

@@ -134,10 +134,12 @@ def _h21(results: Results) -> Finding:
         why += (
             "."
             if len(stuck) == 2
-            else "; at the other rate the network memorizes, so it is no matter of what it can fit."
+            else f"; at the other rate the network begins to fit by epoch {last} of 500, so it is no matter of what it can fit."
         )
     else:
-        why += "Here networks memorize at both rates, so it is no matter of what they can fit."
+        why += (
+            f"Here networks begin to fit at both rates by epoch {last} of 500, so it is no matter of what they can fit."
+        )
     return Finding(verdict(len(stuck) == 2), ours, why)
 
 

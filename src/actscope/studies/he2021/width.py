@@ -77,7 +77,7 @@ def _h4(results: Results) -> Finding:
 
 
 def _h5(results: Results) -> Finding:
-    """K-Means reaches about 70 %, K-NN and regression over 90 % on MNIST; about 50 % on CIFAR-10."""
+    """K-Means reaches about 70 % on both, K-NN and regression over 90 % on MNIST and about 50 % on CIFAR-10."""
     epoch, dataset = last_epoch(results), results.dataset
     top = {
         metric: (float(values[-1]), int(widths[-1]))
@@ -90,9 +90,14 @@ def _h5(results: Results) -> Finding:
     )
     if dataset == "mnist":
         holds = abs(top["kmeans"][0] - 0.7) < 0.1 and min(top["knn"][0], top["logistic"][0]) > 0.9
-    else:
-        holds = all(abs(top[name][0] - 0.5) < 0.07 for name in ("knn", "logistic"))
-    return Finding(verdict(holds), ours, hardly_learned(results))
+        return Finding(verdict(holds), ours)
+    fair = all(abs(top[name][0] - 0.5) < 0.07 for name in ("knn", "logistic"))
+    clustered = abs(top["kmeans"][0] - 0.7) < 0.1
+    why = hardly_learned(results)
+    if fair and not clustered:
+        why = "K-NN and regression do; K-Means, for which the paper's text has about 70 % on both data sets, does not: its plot has "
+        why += f"0.694 at width 200 after 200 epochs, this is after {epoch}"
+    return Finding(verdict(fair and clustered), ours, why)
 
 
 WIDTH = Study(

@@ -47,6 +47,8 @@ def training_figure(results: Results) -> Figure:
             ax.spines[["top", "right"]].set_visible(False)
     for ax, label in zip(axes[0], ("similarity, first 200 steps", "similarity", "prediction distance"), strict=True):
         ax.set_title(label, fontsize=9)
+    split = split_name(PAIR_SPLITS["sigmoid"])
+    figure.suptitle(f"breakpoints {{{split}}} of sigmoid and tanh, {{0}} of ReLU and GELU", fontsize=9)
     for ax in axes[-1]:
         ax.set_xlabel("step", fontsize=8)
     figure.legend(
@@ -65,7 +67,7 @@ def curves_figure(results: Results) -> Figure:
     for column, (name, split) in zip(axes.T, cases, strict=True):
         for ax, variant in zip(column, variants, strict=True):
             for kind, colour in (("single", "#d95f02"), ("combined", "#2f6fb0")):
-                for trained in (True, False):
+                for trained in (False,) if seen.untrained(variant) else (True, False):
                     x, y = seen.curve(variant, name, split, kind, trained=trained)
                     label = f"{kind}, {'trained' if trained else 'untrained'}"
                     ax.plot(x, y, color=colour, linestyle="solid" if trained else "dashed", linewidth=1.2, label=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ __all__ = ["Part", "Seen", "Variant", "holds_until", "parts_of", "variants_of"]
 
 Array = NDArray[np.float64]
 _ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu")
+_TRAINED = 0.9
+"""Accuracy on test images below which a network counts as not trained."""
 _BENT_SPLITS = ("-0.5, 0, 0.5", "-0.5, 0.5", "-0.25, 0.25")
 """Breakpoints that the paper puts on sigmoid and tanh, of Figure 5 first."""
 
@@ -35,12 +38,21 @@ class Variant:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a claim, whether it holds, and our numbers."""
+    """A part of a claim, whether it holds, and our numbers.
+
+    Attributes:
+        claim: its id.
+        words: what is claimed.
+        holds: whether it holds.
+        ours: our numbers.
+        of: `trained` networks, those at the `end` of the printed training, or `any`.
+    """
 
     claim: str
     words: str
     holds: bool
     ours: str
+    of: str = "any"
 
 
 def holds_until(thresholds: Array, shares: Array, level: float) -> float:
@@ -94,6 +106,26 @@ class Seen:
         """The last value of a metric."""
         return float(self._found[variant.normalization, activation, variant.reading, split, metric, ""][-1, 2])
 
+    def untrained(self, variant: Variant) -> str:
+        """Why a variant says nothing of trained networks; empty if it does."""
+        steps, accuracies = [], []
+        for name in _ACTIVATIONS:
+            found = self._found[variant.normalization, name, "", "", "accuracy", ""]
+            steps.append(int(found[-1, 0]))
+            accuracies.append(float(found[-1, 2]))
+        if min(accuracies) < _TRAINED:
+            return (
+                f"not trained: the least accurate network is right for {min(accuracies):.2f} after {min(steps):,} steps"
+            )
+        return ""
+
+    def is_short(self, variant: Variant) -> str:
+        """Why a variant says nothing of the end of training; empty if it does."""
+        last = {key[0]: int(found[-1, 0]) for key, found in self._found.items() if key[4] == "accuracy"}
+        if last[variant.normalization] < max(last.values()):
+            return f"trained for {last[variant.normalization]:,} of {max(last.values()):,} steps"
+        return ""
+
     def layers(self, normalization: str, activation: str, metric: str) -> Array:
         """A metric of each layer, first layer first."""
         values: Array = self._found[normalization, activation, "", "", metric, ""][:, 2]
@@ -101,9 +133,21 @@ class Seen:
 
 
 def variants_of(results: Results) -> Mapping[Variant, tuple[Part, ...]]:
-    """Every variant that was measured with all activations, and what of the claims it does."""
+    """Every variant that was measured with all activations, and what of the claims it does.
+
+    What is claimed of trained networks does not hold of networks that are not, whatever their numbers.
+    """
     seen = Seen(results)
-    return {variant: tuple(parts_of(seen, variant)) for variant in seen.variants()}
+    found = {}
+    for variant in seen.variants():
+        untrained, short = seen.untrained(variant), seen.is_short(variant)
+        found[variant] = tuple(
+            dataclasses.replace(part, holds=False, ours=why)
+            if (why := untrained if part.of == "trained" else (untrained or short) if part.of == "end" else "")
+            else part
+            for part in parts_of(seen, variant)
+        )
+    return found
 
 
 def parts_of(seen: Seen, variant: Variant) -> Iterator[Part]:
@@ -114,13 +158,13 @@ def parts_of(seen: Seen, variant: Variant) -> Iterator[Part]:
     yield Part(
         "J1", "sigmoid: mean about 0.5, variance about 0.05 in every layer",
         bool((abs(mean - 0.5) < 0.1).all() and (variance > 0.025).all() and (variance < 0.1).all()),
-        f"mean {mean.min():.2f} to {mean.max():.2f}, variance {variance.min():.3f} to {variance.max():.3f}",
+        f"mean {mean.min():.2f} to {mean.max():.2f}, variance {variance.min():.3f} to {variance.max():.3f}", of="trained",
     )  # fmt: skip
     mean = seen.layers(variant.normalization, "relu", "post-activation mean")
     yield Part(
         "J1", "ReLU: mean about 0.1 in every layer",
         bool((mean > 0.05).all() and (mean < 0.2).all()),
-        f"mean {mean.min():.2f} to {mean.max():.2f}",
+        f"mean {mean.min():.2f} to {mean.max():.2f}", of="trained",
     )  # fmt: skip
     yield from _sets(seen, variant)
     yield from _training(seen, variant)
@@ -137,6 +181,7 @@ def parts_of(seen: Seen, variant: Variant) -> Iterator[Part]:
             "J15", f"about 80 % of {words} in one region, by some of the paper's breakpoints",
             any(all(0.7 <= share <= 0.9 for share in by.values()) for by in shares.values()),
             "; ".join(f"{{{split}}} " + ", ".join(f"{n} {100 * v:.0f} %" for n, v in by.items()) for split, by in shares.items()),
+            of="trained",
         )  # fmt: skip
 
 
@@ -155,7 +200,7 @@ def _sets(seen: Seen, variant: Variant) -> Iterator[Part]:
     )
     yield Part(
         "J6", "trained ReLU: 90 % of single pairs above 0.65 or more, of combined ones 0.1 lower",
-        single >= 0.65 and combined <= single - 0.1, f"{single:.2f} and {combined:.2f}",
+        single >= 0.65 and combined <= single - 0.1, f"{single:.2f} and {combined:.2f}", of="trained",
     )  # fmt: skip
     for split in ("-0.25, 0.25", "-0.5, 0.5"):
         curves = [seen.curve(variant, "sigmoid", split, name, trained=True) for name in ("single", "combined")]
@@ -164,7 +209,7 @@ def _sets(seen: Seen, variant: Variant) -> Iterator[Part]:
         gap = float(np.trapezoid(curves[0][1] - curves[1][1], curves[0][0]))
         yield Part(
             "J6", f"trained sigmoid, {{{split}}}: 99 % of the pairs above 0.75 or more, means less than 0.1 apart",
-            min(low) >= 0.75 and gap < 0.1, f"single {low[0]:.2f}, combined {low[1]:.2f}, {gap:.2f} apart",
+            min(low) >= 0.75 and gap < 0.1, f"single {low[0]:.2f}, combined {low[1]:.2f}, {gap:.2f} apart", of="trained",
         )  # fmt: skip
 
 
@@ -191,7 +236,11 @@ def _training_by(seen: Seen, variant: Variant, split: str) -> Iterator[Part]:
         half["sigmoid"] > max(at for name, at in half.items() if name != "sigmoid"), _listed(half, "step {}"),
     )  # fmt: skip
     yield Part(
-        "J7", "sigmoid and tanh end at 0.9 or more", min(end["sigmoid"], end["tanh"]) >= 0.9, _listed(end, "{:.2f}")
+        "J7",
+        "sigmoid and tanh end at 0.9 or more",
+        min(end["sigmoid"], end["tanh"]) >= 0.9,
+        _listed(end, "{:.2f}"),
+        of="end",
     )
     start = {
         name: float(values[np.abs(steps - min(1000, steps[-1] / 2)).argmin()])
@@ -200,7 +249,7 @@ def _training_by(seen: Seen, variant: Variant, split: str) -> Iterator[Part]:
     yield Part(
         "J7", "ReLU and GELU stay within 0.1 from step 1,000 or half-way on",
         all(abs(end[name] - start[name]) < 0.1 for name in ("relu", "gelu")),
-        ", ".join(f"{name} {start[name]:.2f} to {end[name]:.2f}" for name in ("relu", "gelu")),
+        ", ".join(f"{name} {start[name]:.2f} to {end[name]:.2f}" for name in ("relu", "gelu")), of="end",
     )  # fmt: skip
 
 

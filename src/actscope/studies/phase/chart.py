@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +152,10 @@ class Chart:
         """
         from actscope.figures.phase import Border, draw_chart
 
-        levels = (self.thresholds.critical_redundancy, "--"), (self.thresholds.sufficient_redundancy, "-")
+        levels: tuple[tuple[float, Literal["-", "--"]], ...] = (
+            (self.thresholds.critical_redundancy, "--"),
+            (self.thresholds.sufficient_redundancy, "-"),
+        )
         return draw_chart(
             self.widths,
             self.y,
@@ -161,7 +164,7 @@ class Chart:
             accuracy=self.mean("knn"),
             y_name=self.y_name,
             borders=[
-                Border(style, self.border(level), *self.border_interval(level))
+                Border(style, f"redundancy {level:.3g}, 90 % range", self.border(level), *self.border_interval(level))
                 for level, style in levels
                 if 0 < level < 1
             ],

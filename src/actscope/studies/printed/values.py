@@ -23,6 +23,7 @@ class PrintedValue:
         value: the number.
         metric: its name in the results.
         at: other columns of the results and what they must be.
+        tolerance: how close ours must be to agree.
     """
 
     figure: str
@@ -30,6 +31,7 @@ class PrintedValue:
     value: float
     metric: str
     at: Mapping[str, str | int | float] = field(default_factory=dict)
+    tolerance: float = 0.03
 
 
 @cache
