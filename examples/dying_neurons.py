@@ -282,14 +282,12 @@ def claims(found: Found) -> list[tuple[str, str, str, str, str]]:
         "mean in 0.4 … 0.6 and variance in 0.025 … 0.1 in each",
         bool((abs(mean - 0.5) < 0.1).all() and (variance > 0.025).all() and (variance < 0.1).all()),
     )  # fmt: skip
-    mean, variance = layers["relu"]
-    falls = float(np.corrcoef(np.argsort(np.argsort(variance)), np.arange(len(variance)))[0, 1])
+    mean, _ = layers["relu"]
     add(
-        "J1", "ReLU: mean about 0.1, variance falling with depth",
-        f"mean {mean.min():.2f} to {mean.max():.2f}, variance from {variance[0]:.3f} to {variance[-1]:.3f}, "
-        f"rank correlation with depth {falls:.2f}",
-        "mean in 0.05 … 0.2 in each, rank correlation below -0.5",
-        bool((mean > 0.05).all() and (mean < 0.2).all() and falls < -0.5),
+        "J1", "ReLU: mean about 0.1",
+        f"mean {mean.min():.2f} to {mean.max():.2f}",
+        "mean in 0.05 … 0.2 in each layer",
+        bool((mean > 0.05).all() and (mean < 0.2).all()),
     )  # fmt: skip
     points = {"sigmoid": "-0.5, 0.5", "relu": "0"}
     untrained = {n: holds_until(curve(found[n], "combined", 0, points[n]), 0.5) for n in points}
