@@ -79,12 +79,12 @@ def draw_curves(
     if log_x:
         if min((float(np.min(curve.x)) for curve in curves), default=1) < 1:
             ax.set_xscale("symlog", linthresh=1)
-            ax.set_xlim(left=0)
+            ax.set_xlim(left=-0.2)  # what is drawn at 0 is not cut
         else:
             ax.set_xscale("log")
     if log_y:
         ax.set_yscale("symlog", linthresh=1e-3)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(bottom=-2e-4)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     if legend and len(curves) > 1:
