@@ -7,6 +7,7 @@ import pytest
 from actscope import Codes
 from actscope.hashing import fit_kmeans, fit_kmeans_each, kmeans_accuracy
 from actscope.hashing.features import features_of
+from actscope.hashing.lloyd import TOLERANCE, cluster
 
 
 def clustered(n=400, d=32, n_classes=4, noise=0.1, seed=0):
@@ -143,6 +144,30 @@ def test_fits_of_many_seeds_are_those_of_each(max_train):
         np.testing.assert_array_equal(fit.assigned, alone.assigned)
         assert (fit.n_train, fit.note) == (alone.n_train, alone.note)
     assert len({float(fit.accuracy()) for fit in fits}) > 1
+
+
+def test_centres_rest_by_the_variance_of_a_bit_whatever_the_features_and_codes_are_prepared_once(monkeypatch):
+    seen, made = [], []
+
+    def watched(rows, *arguments, tol, **options):
+        seen.append((tol, rows.n_features))
+        return cluster(rows, *arguments, tol=tol, **options)
+
+    def counted(*arguments, **options):
+        made.append(options)
+        return features_of(*arguments, **options)
+
+    monkeypatch.setattr("actscope.hashing.kmeans.cluster", watched)
+    monkeypatch.setattr("actscope.hashing.kmeans.features_of", counted)
+    narrow, wide = clustered(n=90, d=40), rough()
+    for codes in (narrow, wide):
+        fits = fit_kmeans_each(codes, range(3))
+        n_bits = fits[0].n_bits_used
+        # the sum of squared movements is held against tol times the whole variance over the number of features
+        assert [tol / n_features for tol, n_features in seen[-3:]] == pytest.approx([TOLERANCE / n_bits] * 3)
+    assert seen[0][1] == 40
+    assert seen[-1][1] == 90
+    assert len(made) == 2
 
 
 def test_mistakes_are_named():

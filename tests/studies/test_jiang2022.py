@@ -19,7 +19,7 @@ from actscope.studies.jiang2022.patterns import READINGS, SPLITS, Patterns, on_p
 from actscope.studies.jiang2022.regions import plane_of_labels
 from actscope.studies.jiang2022.similarity import pairs_with_different_labels, share_of_pairs_above
 from actscope.studies.jiang2022.toynetworks import ToyNetworks, Update, target
-from actscope.studies.jiang2022.variants import variants_of
+from actscope.studies.jiang2022.variants import Seen, Variant, variants_of
 from actscope.studies.looking import LookLog, has_diverged
 from actscope.studies.study import Place
 from actscope.training import digits
@@ -282,7 +282,25 @@ def test_similarity_is_measured_before_and_after_training_and_says_which_variant
     assert end < start - 0.1  # normalization drives the patterns of untrained networks apart
     parts = variants_of(done.results)
     assert len(parts) == 7
+    # forty steps train nothing, so nothing holds that is claimed of trained networks
+    late = [part for every in parts.values() for part in every if part.of in ("trained", "end")]
+    assert {part.claim for part in late} == {"J1", "J6", "J7", "J15"}
+    assert not any(part.holds for part in late)
+    assert all(part.ours.startswith("not trained: the least accurate network is right for 0.") for part in late)
     assert {part.claim for every in parts.values() for part in every} == {"J1", "J6", "J7", "J15"}
+
+
+def test_networks_that_were_not_trained_to_the_printed_end_say_nothing_of_it() -> None:
+    seen = Seen.__new__(Seen)
+    seen._found = {
+        (normalization, activation, "", "", "accuracy", ""): np.array([[steps, 0, accuracy]])
+        for normalization, steps, accuracy in (("before", 24_000, 0.98), ("after", 1500, 0.97), ("none", 200, 0.11))
+        for activation in ("sigmoid", "tanh", "relu", "gelu")
+    }
+    before, after, none = (Variant(name, "pre-activation") for name in ("before", "after", "none"))
+    assert (seen.untrained(before), seen.is_short(before)) == ("", "")
+    assert (seen.untrained(after), seen.is_short(after)) == ("", "trained for 1,500 of 24,000 steps")
+    assert seen.untrained(none) == "not trained: the least accurate network is right for 0.11 after 200 steps"
 
 
 def test_a_network_that_diverges_is_said_to_and_is_no_error(tmp_path: Path) -> None:
