@@ -248,7 +248,7 @@ def _h2(results: Results) -> Finding:
     )
     missing = [name for name in _NAMES["cifar10"] if name not in own]
     if missing:
-        return Finding("not run at this scale", ours, f"{', '.join(missing)} were not trained")
+        return Finding("not run at this scale", ours, f"not trained: {', '.join(missing)}")
     return Finding(verdict(all(logistic[name][0] > own[name][0] - 0.05 for name in own)), ours)
 
 

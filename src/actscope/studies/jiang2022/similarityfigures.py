@@ -17,6 +17,10 @@ __all__ = ["COLOURS", "curves_figure", "layers_figure", "training_figure"]
 COLOURS = {"sigmoid": "#bd1f01", "tanh": "#e8a33d", "relu": "#2f6fb0", "gelu": "#832db6"}
 
 
+_NARROW = "-0.25, 0.25"
+"""Other breakpoints of the paper, of Figure 6."""
+
+
 def training_figure(results: Results) -> Figure:
     """Similarity of pairs with different labels, early and through training, for every variant (Figures 7 and 8), and the distance."""
     seen = Seen(results)
@@ -30,6 +34,11 @@ def training_figure(results: Results) -> Figure:
             first = steps <= 200
             early.plot(steps[first], values[first], color=colour, label=name)
             whole.plot(steps, values, color=colour)
+            if name in ("sigmoid", "tanh"):
+                steps, values = seen.through_training(variant, name, _NARROW)
+                first = steps <= 200
+                early.plot(steps[first], values[first], color=colour, linestyle="dashed", linewidth=1)
+                whole.plot(steps, values, color=colour, linestyle="dashed", linewidth=1)
             found = results.arrays(
                 "select step, avg(value) as value from results where metric = 'prediction distance' and activation = ? and "
                 "normalization = ? group by 1 order by 1",
@@ -48,7 +57,9 @@ def training_figure(results: Results) -> Figure:
     for ax, label in zip(axes[0], ("similarity, first 200 steps", "similarity", "prediction distance"), strict=True):
         ax.set_title(label, fontsize=9)
     split = split_name(PAIR_SPLITS["sigmoid"])
-    figure.suptitle(f"breakpoints {{{split}}} of sigmoid and tanh, {{0}} of ReLU and GELU", fontsize=9)
+    figure.suptitle(
+        f"breakpoints {{{split}}} (dashed {{{_NARROW}}}) of sigmoid and tanh, {{0}} of ReLU and GELU", fontsize=9
+    )
     for ax in axes[-1]:
         ax.set_xlabel("step", fontsize=8)
     figure.legend(
