@@ -98,7 +98,7 @@ class CapturedUpdates:
         self._order = torch.zeros(labels.shape[1], dtype=torch.int64, device=place)
         self._along = torch.arange(labels.shape[1], device=place)
         self._at, self._column = (torch.zeros(1, dtype=torch.int64, device=place) for _ in range(2))
-        self._losses = torch.empty(n_models, most_steps, dtype=torch.float64, device=place)
+        self._losses = torch.zeros(n_models, most_steps, dtype=torch.float64, device=place)
         self.n_right = torch.zeros(n_models, dtype=torch.int64, device=place)
         self._works: dict[int, Captured] = {}
         self._rates: tuple[float, ...] = ()
