@@ -27,8 +27,8 @@ PAPERS: Mapping[str, str] = {
 FIGURES: Mapping[str, Sequence[tuple[str, str, tuple[str, ...]]]] = {
     "he2021": (
         ("Figure 1", "t-SNE of codes", ("he2021.map",)),
-        ("Table 1", "CNNs on MNIST", ("he2021.cnn",)),
-        ("Table 2", "CNNs on CIFAR-10", ("he2021.cnn",)),
+        ("Table 1", "CNNs on MNIST", ("he2021.cnn:mnist",)),
+        ("Table 2", "CNNs on CIFAR-10", ("he2021.cnn:cifar10",)),
         ("Figure 2(a), 2(b)", "width", ("he2021.width",)),
         ("Figure 2(c), 2(d), 2(e), 9", "diameters", ("he2021.diameters",)),
         ("Figure 2(f)", "random data", ("he2021.time",)),
@@ -62,7 +62,7 @@ FIGURES: Mapping[str, Sequence[tuple[str, str, tuple[str, ...]]]] = {
         ("Table I", "accuracy by activation", ("jiang2022.statistics", "jiang2022.vgg16")),
     ),
 }
-"""Every figure and table, what it shows, and the studies that reproduce it."""
+"""Every figure and table, what it shows, and the studies that reproduce it, with a data set where it is of one only."""
 
 TESTED: Mapping[str, tuple[str, str, str]] = {
     "R6": ("agrees", "regions/test_planes.py", "property test"),
@@ -151,7 +151,8 @@ class Reproduction:
         return {"reproduction.md": self._overview()} | {f"{paper}.md": self._paper(paper) for paper in PAPERS}
 
     def _of_study(self, name: str) -> list[Comparison]:
-        return [one for one in self.comparisons if one.study.name == name]
+        study, _, dataset = name.partition(":")
+        return [one for one in self.comparisons if one.study.name == study and dataset in ("", one.grid.dataset)]
 
     def _overview(self) -> str:
         lines = [
@@ -169,7 +170,11 @@ class Reproduction:
             lines += ["| | shows | command |", "| --- | --- | --- |"]
             for figure, shows, names in FIGURES[paper]:
                 runs = [_command(one) for name in names for one in self._of_study(name)]
-                others = [f"`actscope study run {name}` (not run here)" for name in names if not self._of_study(name)]
+                others = [
+                    f"`actscope study run {name.replace(':', ' --dataset ')}` (not run here)"
+                    for name in names
+                    if not self._of_study(name)
+                ]
                 tests = [] if names else ["`pytest tests/training/test_architectures.py`"]
                 lines.append(f"| {figure} | {shows} | {'; '.join([*runs, *others, *tests])} |")
             lines += [
