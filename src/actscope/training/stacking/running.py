@@ -52,7 +52,20 @@ def run(
     """
     with lane():
         while members:
-            members = _run_together(members, test, stopping, lane, cuda_graphs, after_epoch, after_step)
+            stack = _Stack(members, lane, cuda_graphs)
+            together = None if test is None else Together(members, test[0])
+            while not any(member.finished for member in members):
+                stack.train_epoch(stopping, after_step)
+                if test is not None and together is not None:
+                    stack.read()
+                    _test(members, together, test[1])
+                after_epoch(members, stack.read)
+            stack.read()
+            del stack, together  # what is left goes on in a smaller stack, which needs the room
+            for member in members:
+                if member.finished:
+                    member.moments = {}
+            members = [member for member in members if not member.finished]
 
 
 def prepare(stacks: Iterable[Sequence[Member]]) -> None:
@@ -61,31 +74,6 @@ def prepare(stacks: Iterable[Sequence[Member]]) -> None:
         inputs, dropping = members[0].inputs, _dropping(members)
         if not inputs.is_sparse():
             inputs.dense(dropping)
-
-
-def _run_together(
-    members: Sequence[Member],
-    test: tuple[Inputs, Tensor] | None,
-    stopping: Callable[[], bool],
-    lane: Lane,
-    cuda_graphs: bool,
-    after_epoch: Callable[[Sequence[Member], Callable[[], None]], None],
-    after_step: Callable[[Sequence[Member], int, Callable[[], None]], None] | None,
-) -> list[Member]:
-    """Trains until the first of the models ends; the others, which go on in a smaller stack."""
-    stack = _Stack(members, lane, cuda_graphs)
-    together = None if test is None else Together(members, test[0])
-    while not any(member.finished for member in members):
-        stack.train_epoch(stopping, after_step)
-        if test is not None and together is not None:
-            stack.read()
-            _test(members, together, test[1])
-        after_epoch(members, stack.read)
-    stack.read()
-    for member in members:
-        if member.finished:
-            member.moments = {}
-    return [member for member in members if not member.finished]
 
 
 def _dropping(members: Sequence[Member]) -> bool:
